@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import rich.console  # noqa: F401  (draws from `random` when first imported: before any test)
 import torch
 
 

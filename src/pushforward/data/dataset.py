@@ -26,6 +26,8 @@ class Dataset:
     """`values` of one `kind`, the `name` to use in messages, and the `container` the user brought them in.
 
     `made_by` is the provenance record of synthetic data (model, seed, version), where the file carried one.
+    `columns` are the user's column types that overrule inference (`{"price": "continuous"}`); `restore` (JSON-able) is
+    what `sources.to_container` needs beyond `values` to give back what the user brought (layout, dtypes).
     """
 
     kind: Kind
@@ -33,6 +35,8 @@ class Dataset:
     name: str = "data"
     container: Container = "numpy"
     made_by: Mapping[str, Any] | None = field(default=None)
+    columns: Mapping[str, str] | None = field(default=None)
+    restore: Mapping[str, Any] | None = field(default=None)
 
     def __len__(self) -> int:
         return len(self.values)
