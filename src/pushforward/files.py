@@ -1,7 +1,7 @@
 """Writing files and folders so that a crash, a kill or a full disk never leaves half of one.
 
-A write goes to a temporary sibling, is flushed to the disk (`fsync`), and takes the final name in one `rename`: a reader
-sees the whole old content or the whole new one.
+A write goes to a temporary sibling, is flushed to the disk (`fsync`), and takes the final name in one `rename`: a
+reader sees the whole old content or the whole new one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 def _unwritable(path: Path, error: OSError) -> InputError:
     if error.errno in _NO_SPACE:
-        return InputError(f"{path}: no space left to write it; free some and run again (what was there before is untouched)")
+        return InputError(
+            f"{path}: no space left to write it; free some and run again (what was there before is untouched)"
+        )
     return InputError(f"{path}: cannot be written ({error.strerror or error}); choose a place you may write to")
 
 

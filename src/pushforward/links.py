@@ -1,0 +1,356 @@
+"""The table of f-divergences and of adversarial losses: name -> `Link`, name -> `Objective`.
+
+D_f(P||Q) = E_Q[f(p/q)] with f convex and f(1) = 0 (except `gan`, where f(1) = -ln 4). A link reads the critic's score
+as v = log p/q and gives phi(v) = f'(e^v), psi(v) = f*(f'(e^v)):
+
+| name | f(u) | phi(v) | psi(v) |
+|---|---|---|---|
+| kl | u ln u | v + 1 | e^v |
+| reverse-kl | -ln u | -e^-v | v - 1 |
+| pearson | (u - 1)^2 | 2 (e^v - 1) | e^2v - 1 |
+| neyman | (1 - u)^2 / u | 1 - e^-2v | 2 - 2 e^-v |
+| hellinger | (sqrt u - 1)^2 | 1 - e^(-v/2) | e^(v/2) - 1 |
+| jeffreys | (u - 1) ln u | 1 + v - e^-v | e^v + v - 1 |
+| js | u ln u - (u + 1) ln((1 + u)/2), which is 2 JSD | ln 2 - sp(-v) | sp(v) - ln 2 |
+| gan | u ln u - (u + 1) ln(u + 1), which is 2 JSD - ln 4 | -sp(-v) | sp(v) |
+| tv | abs(u - 1)/2 | sign(v)/2 | sign(v)/2 |
+| alpha | (u^a - 1 - a(u - 1)) / (a(a - 1)) | (e^((a-1)v) - 1)/(a - 1) | (e^(av) - 1)/a |
+
+(sp = softplus.) Any score whatever gives a lower bound; the true log ratio makes it tight. `FGAN` holds the same
+divergences in the critic outputs of Nowozin et al. (2016, table 2), T = g_f(v): same bounds, other scales of v, gentler
+to train where they differ (pearson, jeffreys, tv).
+
+Scores are clamped, for phi and psi alike, to where their exponentials fit the floating type. A clamped score is still a
+score, so the pair remains a minorant, and no loss or gradient is ever infinite or NaN for a finite score.
+
+The non-saturating signal of a link is its own phi read on model samples: -phi(D(y)) = sp(-D(y)) for `gan`. At an
+optimal critic the gradient of -psi is sigma(v) times that of v for `gan` and `js`, which vanishes where fakes are
+obvious; that of -phi is sigma(-v) times it, which does not (Goodfellow et al. 2014, section 3).
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import logsigmoid, relu, softplus
+
+from pushforward.errors import InputError
+from pushforward.witness import Link, Tag
+
+__all__ = [
+    "FGAN",
+    "LINKS",
+    "OBJECTIVES",
+    "WASSERSTEIN",
+    "Link",
+    "Objective",
+    "alpha",
+    "link",
+    "objective",
+    "of_link",
+    "relativistic",
+]
+
+_F_DIVERGENCE: frozenset[Tag] = frozenset({"certified", "log_ratio", "differentiable"})
+_NOT_LOG_RATIO: frozenset[Tag] = frozenset({"certified", "differentiable"})
+_LN2 = math.log(2.0)
+
+
+def _bounded(v: Tensor, rate: float) -> Tensor:
+    """v clamped to where exp(rate |v|) leaves a factor of 1e8 (1e2 in half precision) for sums over a batch."""
+    largest = torch.finfo(v.dtype).max
+    limit = (math.log(largest) - math.log(1e8 if largest > 1e30 else 1e2)) / rate
+    return v.clamp(-limit, limit)
+
+
+def _link(
+    name: str,
+    phi: Callable[[Tensor], Tensor],
+    psi: Callable[[Tensor], Tensor],
+    f: Callable[[Tensor], Tensor],
+    *,
+    rate: float = 0.0,
+    tags: frozenset[Tag] = _F_DIVERGENCE,
+) -> Link:
+    """A link whose exponentials grow like exp(rate |v|): both halves see the same clamped score."""
+    if not rate:
+        return Link(phi, psi, name, f, tags)
+    return Link(lambda v: phi(_bounded(v, rate)), lambda v: psi(_bounded(v, rate)), name, f, tags)
+
+
+def alpha(a: float) -> Link:
+    """The alpha divergence, f(u) = (u^a - 1 - a(u - 1)) / (a(a - 1)); a -> 1 is KL and a -> 0 reverse KL.
+
+    phi = (e^((a-1)v) - 1)/(a - 1), psi = (e^(av) - 1)/a, with their limits at a = 1 and a = 0 (where they equal the
+    rows `kl` and `reverse-kl` up to the constants that f'(1) = 0 fixes). a = 1/2 is twice `hellinger`, a = 2 half
+    `pearson`, a = -1 half `neyman`.
+    """
+    a = float(a)
+    if not math.isfinite(a):
+        raise InputError(f"the alpha divergence needs a finite order, not {a}")
+
+    def f(u: Tensor) -> Tensor:
+        if a == 1.0:
+            return u * u.log() - u + 1.0
+        if a == 0.0:
+            return u - 1.0 - u.log()
+        return (u**a - 1.0 - a * (u - 1.0)) / (a * (a - 1.0))
+
+    rate = max(abs(a), abs(a - 1.0))
+    return _link(f"alpha:{a:g}", lambda v: _power(v, a - 1.0), lambda v: _power(v, a), f, rate=rate)
+
+
+def _power(v: Tensor, c: float) -> Tensor:
+    """(e^(cv) - 1)/c, and v at c = 0."""
+    return v if c == 0.0 else torch.expm1(c * v) / c
+
+
+def _xlogx(u: Tensor) -> Tensor:
+    return torch.xlogy(u, u)
+
+
+_KL = _link("kl", lambda v: v + 1.0, torch.exp, _xlogx, rate=1.0)
+_REVERSE_KL = _link("reverse-kl", lambda v: -torch.exp(-v), lambda v: v - 1.0, lambda u: -u.log(), rate=1.0)
+_PEARSON = _link(
+    "pearson", lambda v: 2.0 * torch.expm1(v), lambda v: torch.expm1(2.0 * v), lambda u: (u - 1.0) ** 2, rate=2.0
+)
+_NEYMAN = _link(
+    "neyman", lambda v: -torch.expm1(-2.0 * v), lambda v: -2.0 * torch.expm1(-v), lambda u: (1.0 - u) ** 2 / u, rate=2.0
+)
+_HELLINGER = _link(
+    "hellinger",
+    lambda v: -torch.expm1(-0.5 * v),
+    lambda v: torch.expm1(0.5 * v),
+    lambda u: (u.sqrt() - 1.0) ** 2,
+    rate=0.5,
+)
+_JEFFREYS = _link(
+    "jeffreys", lambda v: v - torch.expm1(-v), lambda v: v + torch.expm1(v), lambda u: (u - 1.0) * u.log(), rate=1.0
+)
+_JS = _link(
+    "js",
+    lambda v: _LN2 + logsigmoid(v),
+    lambda v: softplus(v) - _LN2,
+    lambda u: _xlogx(u) - (u + 1.0) * ((1.0 + u) / 2.0).log(),
+)
+_GAN = _link("gan", logsigmoid, softplus, lambda u: _xlogx(u) - (u + 1.0) * (1.0 + u).log())
+_TV = _link(
+    "tv",
+    lambda v: v.sign() / 2.0,
+    lambda v: v.sign() / 2.0,
+    lambda u: (u - 1.0).abs() / 2.0,
+    tags=_F_DIVERGENCE - {"differentiable"},
+)
+
+LINKS: Mapping[str, Link] = MappingProxyType(
+    {
+        "kl": _KL,
+        "reverse-kl": _REVERSE_KL,
+        "js": _JS,
+        "gan": _GAN,
+        "pearson": _PEARSON,
+        "neyman": _NEYMAN,
+        "hellinger": _HELLINGER,
+        "jeffreys": _JEFFREYS,
+        "tv": _TV,
+        "alpha": alpha(0.5),
+    }
+)
+"""v = log p/q -> witness. `tv`'s pair is a step: exact, and without a gradient; train with `FGAN["tv"]`."""
+
+
+class _LogLambertOfExp(torch.autograd.Function):
+    """u(s) = ln W(e^s), the root of e^u + u = s (Corless et al. 1996), by Newton's method; u' = 1/(1 + e^u)."""
+
+    @staticmethod
+    def forward(ctx: Any, s: Tensor) -> Tensor:
+        u = torch.where(s > 1.0, s.clamp(min=1.0).log(), s)  # right of the root of a convex function: monotone
+        for _ in range(12):
+            e = u.exp()
+            u = u - (e + u - s) / (e + 1.0)
+        ctx.save_for_backward(u)
+        return u
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (u,) = ctx.saved_tensors
+        return grads[0] * torch.sigmoid(-u)
+
+
+def _jeffreys_conjugate(t: Tensor) -> Tensor:
+    """f*(t) = w + 1/w + t - 2 with w = W(e^(1-t))."""
+    u: Tensor = _LogLambertOfExp.apply(1.0 - t)  # type: ignore[no-untyped-call]
+    return u.exp() + torch.exp(-u) + t - 2.0
+
+
+def _fgan(row: Link, phi: Callable[[Tensor], Tensor], psi: Callable[[Tensor], Tensor], rate: float = 0.0) -> Link:
+    assert row.f is not None
+    return _link(row.name, phi, psi, row.f, rate=rate, tags=_NOT_LOG_RATIO)
+
+
+FGAN: Mapping[str, Link] = MappingProxyType(
+    {
+        "kl": _fgan(_KL, lambda v: v, lambda v: torch.exp(v - 1.0), rate=1.0),
+        "reverse-kl": _REVERSE_KL,
+        "js": _JS,
+        "gan": _GAN,
+        "pearson": _fgan(_PEARSON, lambda v: v, lambda v: relu(1.0 + v / 2.0) ** 2 - 1.0, rate=2.0),
+        "neyman": _fgan(_NEYMAN, lambda v: -torch.expm1(-v), lambda v: -2.0 * torch.expm1(-0.5 * v), rate=1.0),
+        "hellinger": _fgan(_HELLINGER, lambda v: -torch.expm1(-v), torch.expm1, rate=1.0),
+        "jeffreys": _fgan(_JEFFREYS, lambda v: v, _jeffreys_conjugate, rate=1.0),
+        "tv": _fgan(_TV, lambda v: v.tanh() / 2.0, lambda v: v.tanh() / 2.0),
+        "alpha": LINKS["alpha"],
+    }
+)
+"""The same divergences with the critic's output T = g_f(v) of Nowozin et al. (2016): phi = g_f, psi = f* o g_f.
+
+Pearson's conjugate is that of f on u >= 0, which is t^2/4 + t down to t = -2 and -1 below: no density ratio is
+negative, and a generator pushed by t^2/4 + t there would be pushed the wrong way.
+"""
+
+WASSERSTEIN = Link(phi=lambda v: v, psi=lambda v: v, name="wasserstein", tags=frozenset({"differentiable"}))
+"""phi = psi = v: W1 by Kantorovich and Rubinstein if the critic is 1-Lipschitz, which a link cannot certify."""
+
+
+def link(name: str) -> Link:
+    """The link `name` of `LINKS`, or `alpha:1.5` for any order; unknown names list the known ones (`InputError`)."""
+    order = _alpha_order(name)
+    if order is not None:
+        return alpha(order)
+    if name not in LINKS:
+        raise InputError(f"unknown link {name!r}; known are {', '.join(sorted(LINKS))} and alpha:A for an order A")
+    return LINKS[name]
+
+
+def _alpha_order(name: str) -> float | None:
+    """1.5 of "alpha:1.5"; None for any other name."""
+    head, colon, tail = name.partition(":")
+    if head != "alpha" or not colon:
+        return None
+    try:
+        return float(tail)
+    except ValueError:
+        raise InputError(f"the order in {name!r} is not a number; write for example alpha:1.5") from None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """An adversarial loss: pure, one value per sample, in the critic's scores a = D(x) of data, b = D(y) of the model.
+
+    `critic` is what the critic minimises and `generator` what the generator minimises, `(n,), (n,) -> (n,)` elementwise
+    on score vectors of equal length. `paired` objectives read a in the generator's loss too; all others ignore it.
+    `estimates` says what minus the critic's mean loss estimates at the optimum.
+    """
+
+    name: str
+    critic: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor, Tensor], Tensor]
+    paired: bool = False
+    estimates: str = ""
+    source: str = ""
+
+
+def of_link(pair: Link, *, saturating: bool = True, estimates: str = "", source: str = "") -> Objective:
+    """The objective of a link: critic -(phi(a) - psi(b)); generator -psi(b), or the non-saturating -phi(b)."""
+    return Objective(
+        name=pair.name if saturating else f"{pair.name}-ns",
+        critic=lambda a, b: pair.psi(b) - pair.phi(a),
+        generator=(lambda a, b: -pair.psi(b)) if saturating else (lambda a, b: -pair.phi(b)),
+        estimates=estimates or f"the {pair.name} divergence",
+        source=source or "Nowozin et al. 2016",
+    )
+
+
+def relativistic(name: str, loss: Callable[[Tensor], Tensor], *, source: str = "", estimates: str = "") -> Objective:
+    """Relativistic pairing of any margin loss: critic loss(a - b), generator loss(b - a).
+
+    a and b must be paired at random and afresh each step (Jolicoeur-Martineau 2019, the RpGAN form).
+    """
+    return Objective(
+        name=name,
+        critic=lambda a, b: loss(a - b),
+        generator=lambda a, b: loss(b - a),
+        paired=True,
+        estimates=estimates,
+        source=source or "Jolicoeur-Martineau 2019",
+    )
+
+
+def minimax_critic(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """sp(-a) + sp(b), shared by `minimax` and `ns`."""
+    return softplus(-a) + softplus(b)
+
+
+def least_squares_critic(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """(a - 1)^2 + b^2."""
+    return (a - 1.0) ** 2 + b**2
+
+
+def hinge_critic(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """relu(1 - a) + relu(1 + b)."""
+    return relu(1.0 - a) + relu(1.0 + b)
+
+
+def _losses() -> dict[str, Objective]:
+    goodfellow = "Goodfellow et al. 2014"
+    jsd = "2 JSD(P, Q) - ln 4"
+    table = [
+        Objective("minimax", minimax_critic, lambda a, b: -softplus(b), estimates=jsd, source=goodfellow),
+        Objective("ns", minimax_critic, lambda a, b: softplus(-b), estimates=jsd, source=goodfellow),
+        Objective(
+            "lsgan",
+            least_squares_critic,
+            lambda a, b: (b - 1.0) ** 2,
+            estimates="a quarter of the triangular discrimination int (p-q)^2/(p+q), less 1/2",
+            source="Mao et al. 2017, labels 0, 1, 1",
+        ),
+        Objective(
+            "hinge",
+            hinge_critic,
+            lambda a, b: -b,
+            estimates="2 TV(P, Q) - 2",
+            source="Lim and Ye 2017",
+        ),
+        Objective(
+            "wgan",
+            lambda a, b: b - a,
+            lambda a, b: -b,
+            estimates="W1(P, Q) if the critic is 1-Lipschitz",
+            source="Arjovsky, Chintala and Bottou 2017",
+        ),
+        relativistic(
+            "rpgan",
+            lambda m: softplus(-m),
+            estimates="a relativistic divergence, less ln 2",
+            source="Huang et al. 2024",
+        ),
+    ]
+    table += [of_link(pair) for name, pair in FGAN.items() if name != "alpha"]
+    named = {o.name: o for o in table}
+    named["alpha"] = of_link(FGAN["alpha"], estimates="the alpha divergence of order 1/2")
+    return named
+
+
+OBJECTIVES: Mapping[str, Objective] = MappingProxyType(_losses())
+"""Adversarial losses by name; the f-divergences use the critic outputs of `FGAN`."""
+
+
+def objective(name_or_obj: str | Objective | Link) -> Objective:
+    """The objective of a name (`rpgan`, `js`, `alpha:1.5`), of a link, or itself; unknown names list the known ones."""
+    if isinstance(name_or_obj, Objective):
+        return name_or_obj
+    if isinstance(name_or_obj, Link):
+        return of_link(name_or_obj)
+    order = _alpha_order(name_or_obj)
+    if order is not None:
+        return of_link(alpha(order))
+    if name_or_obj not in OBJECTIVES:
+        known = ", ".join(sorted(OBJECTIVES))
+        raise InputError(f"unknown objective {name_or_obj!r}; known are {known} and alpha:A for an order A")
+    return OBJECTIVES[name_or_obj]
