@@ -1,0 +1,11 @@
+"""Networks; no training in here.
+
+A generator is a module with `noise(n, *, generator) -> (n, m)` and `forward(noise) -> (n, *event)`, deterministic
+given its noise; a critic a module with `forward(x: (n, *event)) -> (n,)` that scores each row by itself.
+"""
+
+from .conv import ConvCritic, ConvGenerator
+from .mlp import MLPCritic, MLPGenerator
+from .tabular import TabularCritic, TabularGenerator
+
+__all__ = ["ConvCritic", "ConvGenerator", "MLPCritic", "MLPGenerator", "TabularCritic", "TabularGenerator"]

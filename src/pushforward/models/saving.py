@@ -1,0 +1,134 @@
+"""A `GAN` into its folder and out of it again: which attributes go where. The files themselves are `folder`'s."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from .. import links
+from ..data.codec import codec_from_dict
+from ..errors import InputError
+from ..links import Objective
+from ..training import checkpoint
+from ..training.history import read as read_history
+from ..training.loop import State
+from ..witness import Link
+from . import networks
+from .engine import device_of
+from .folder import HISTORY, MODEL, WEIGHTS, part, read_model, read_weights, write_model, write_weights
+from .setup import rng
+
+if TYPE_CHECKING:
+    from .gan import GAN
+
+
+def previous(folder: Path, resume: bool) -> dict[str, Any] | None:
+    """What `model.json` says of the run to be resumed in `folder`; None for a run that starts anew.
+
+    `InputError` where there is a run and `resume` is not asked for, or its `model.json` cannot be used.
+    """
+    begun = any((folder / name).exists() for name in (MODEL, WEIGHTS, HISTORY, checkpoint.FOLDER))
+    if begun and not resume:
+        raise InputError(f"{folder}: already holds a run; resume it (resume=True), or choose another folder")
+    return read_model(folder) if begun else None
+
+
+def write(model: GAN, folder: Path, status: str, *, weights: bool = True) -> None:
+    """Write the model into `folder`: its weights, where it has some by now, and then `model.json`."""
+    digest = write_weights(folder, tensors(model)) if weights else None
+    write_model(
+        folder,
+        {
+            "class": type(model).__name__,
+            "parameters": parameters(model),
+            "codec": model.codec_.to_dict(),
+            "network": model.network_,
+            "run": {
+                "status": status,
+                "step": model.steps_done_ if weights else 0,
+                "steps": model.steps_,
+                "gamma": list(model.gamma_),
+                "data": model.data_,
+            },
+            "weights": digest,
+            "made_by": {"model": model.id_ if weights else None, "seed": model.seed},
+        },
+    )
+
+
+def adopt(model: GAN, folder: Path, saved: dict[str, Any]) -> GAN:
+    """Give `model` what the folder, whose `model.json` is `saved`, has learned."""
+    run = saved["run"]
+    if run["status"] == "training":
+        raise InputError(f"{folder}: this fit was cut short before it saved its weights; continue it with resume")
+    if run["status"] == "diverged" and saved.get("weights") is None:
+        raise InputError(f"{folder}: this fit diverged before its first checkpoint; fit again with other parameters")
+    found = read_weights(folder, saved.get("weights"))
+    try:
+        model.codec_ = codec_from_dict(saved["codec"], part(found, "codec"))
+        generator, critic = networks.build(model.codec_, **saved["network"], generator=rng(0))
+        generator.load_state_dict(part(found, "generator"))
+        critic.load_state_dict(part(found, "critic"))
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"{folder / WEIGHTS}: does not fit {MODEL} beside it ({error})") from error
+    device = device_of(model.device)
+    model.generator_ = generator.to(device).eval().requires_grad_(False)
+    model.critic_ = critic.to(device).eval().requires_grad_(False)
+    model.network_, model.gamma_, model.data_ = saved["network"], tuple(run["gamma"]), run["data"]
+    model.steps_, model.steps_done_ = run["steps"], run["step"]
+    model.interrupted_ = run["status"] == "interrupted"
+    model.history_ = read_history(folder / HISTORY)
+    model.id_ = saved["made_by"]["model"]
+    return model
+
+
+def restore(state: State, folder: Path) -> None:
+    """Put `state` where the newest whole checkpoint of `folder` left it, if there is any."""
+    found = checkpoint.latest(folder)
+    if found is None:
+        return
+    step, tree = found
+    try:
+        state.restore(tree)
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        place = folder / checkpoint.FOLDER
+        raise InputError(f"{place}: the checkpoint of step {step} does not fit this model ({error})") from error
+
+
+def tensors(model: GAN) -> dict[str, Tensor]:
+    """All that `weights.safetensors` holds."""
+    parts = {
+        "generator": model.generator_.state_dict(),
+        "critic": model.critic_.state_dict(),
+        "codec": model.codec_.tensors(),
+    }
+    return {f"{name}.{key}": tensor for name, found in parts.items() for key, tensor in found.items()}
+
+
+def parameters(model: GAN) -> dict[str, Any]:
+    """The constructor's arguments as JSON values, the objective by its name.
+
+    `InputError` for an objective that is not the registered one of its name: it could not be found again.
+    """
+    return {**model.get_params(), "objective": _objective_name(model.objective)}
+
+
+def arguments(saved: dict[str, Any]) -> dict[str, Any]:
+    """The constructor's arguments that `parameters` wrote."""
+    named = saved["objective"]
+    return {**saved, "objective": links.link(named["link"]) if isinstance(named, dict) else named}
+
+
+def _objective_name(objective: str | Objective | Link) -> str | dict[str, str]:
+    if isinstance(objective, str):
+        return objective
+    if isinstance(objective, Link) and links.LINKS.get(objective.name) is objective:
+        return {"link": objective.name}
+    if isinstance(objective, Objective) and links.OBJECTIVES.get(objective.name) is objective:
+        return objective.name
+    raise InputError(
+        f"the objective {objective.name!r} is an object of your own, which a saved model cannot name; fit it without "
+        "out and do not save it, or choose an objective by name"
+    )

@@ -1,0 +1,67 @@
+"""Batches of rows that lie on the device as one tensor, and the seeds of everything random in a run.
+
+Nothing here has a state to save: which rows batch k holds, and which noise step t draws, are functions of the seed
+and of k or t. A resumed run therefore sees what the uninterrupted one would have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def derive(seed: int, *purpose: int | str) -> int:
+    """A seed in 0..2^63-1 for one purpose, unrelated to those of other purposes (a hash of all the arguments)."""
+    text = "/".join(map(str, (seed, *purpose))).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
+
+
+class Batches:
+    """Calls give batch after batch of `rows` `(n, ...)`, expanded; every pass over the rows is shuffled anew.
+
+    Rows left over at the end of a pass (fewer than a batch) are left out of that pass. With several processes, each
+    takes its own `batch_size / world_size` of every batch.
+    """
+
+    def __init__(
+        self,
+        rows: Tensor,
+        expand: Callable[[Tensor], Tensor],
+        batch_size: int,
+        *,
+        seed: int,
+        device: torch.device,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.rows = rows
+        self.expand = expand
+        self.batch_size = min(batch_size, len(rows))
+        self.per_pass = len(rows) // self.batch_size
+        self.seed = seed
+        self.device = device
+        self.share = slice(rank, None, world_size)
+        self.drawn = 0
+        self._pass = -1
+        self._order = torch.empty(0, dtype=torch.long)
+
+    def __call__(self) -> Tensor:
+        number, place = divmod(self.drawn, self.per_pass)
+        if number != self._pass:
+            shuffle = torch.Generator(self.rows.device).manual_seed(derive(self.seed, "pass", number))
+            self._order = torch.randperm(len(self.rows), generator=shuffle, device=self.rows.device)
+            self._pass = number
+        self.drawn += 1
+        index = self._order[place * self.batch_size : (place + 1) * self.batch_size][self.share]
+        return self.expand(self.rows.index_select(0, index).to(self.device, non_blocking=True))
+
+
+def settle(rows: Tensor, device: torch.device) -> Tensor:
+    """`rows` on the device if they take at most half of its free memory, else where they are (batches then travel)."""
+    if device.type != "cuda":
+        return rows.to(device)
+    free, _ = torch.cuda.mem_get_info(device)
+    return rows.to(device) if rows.numel() * rows.element_size() < free / 2 else rows.pin_memory()

@@ -1,0 +1,87 @@
+"""Showing a run live: the engine emits events, and a reporter is any function that takes them.
+
+On a terminal the default reporter draws a bar (rich); when piped it prints a plain line every twentieth of the run.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Event:
+    """`start`, `log` (with its history record), `checkpoint`, and always, last, `end` (with its `message`)."""
+
+    kind: Literal["start", "log", "checkpoint", "end"]
+    step: int
+    steps: int
+    seconds: float
+    record: Mapping[str, Any] = field(default_factory=dict)
+    message: str = ""
+
+
+Reporter = Callable[[Event], None]
+
+
+def reporter(progress: bool | Reporter) -> Reporter:
+    """`progress` itself if it is a function; for True a bar or plain lines, on stderr; for False silence."""
+    if callable(progress):
+        return progress
+    if not progress:
+        return lambda event: None
+    return _Bar() if sys.stderr.isatty() else _Lines()
+
+
+def describe(record: Mapping[str, Any]) -> str:
+    """The figures that tell how a run goes, short."""
+    return f"critic {record['critic_loss']:.3g}  generator {record['generator_loss']:.3g}  gap {record['gap']:.3g}"
+
+
+class _Lines:
+    """About twenty plain lines a run."""
+
+    def __init__(self) -> None:
+        self.shown = 0
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "log" and 20 * event.step // event.steps > self.shown:
+            self.shown = 20 * event.step // event.steps
+            print(
+                f"step {event.step}/{event.steps}  {describe(event.record)}  {event.seconds:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+        elif event.kind == "end" and event.message:
+            print(event.message, file=sys.stderr, flush=True)
+
+
+class _Bar:
+    """A bar with the time left and the last figures."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self.progress = Progress(
+            TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+        )
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "start":
+            self.task = self.progress.add_task("", total=event.steps, completed=event.step)
+            self.progress.start()
+        elif event.kind == "log":
+            self.progress.update(self.task, completed=event.step, description=describe(event.record))
+        elif event.kind == "end":
+            self.progress.stop()
+            if event.message:
+                self.progress.console.print(event.message, highlight=False)
