@@ -4,6 +4,9 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Idle threads sleep instead of spinning, so that shared cores are not wasted.
+export OMP_WAIT_POLICY := PASSIVE
+
 .PHONY: demo test check bench format clean
 
 demo: $(READY)

@@ -33,7 +33,7 @@ from ..training.batches import Batches, settle
 from ..training.diagnose import TrainingDiverged
 from ..training.history import History, Record
 from ..training.loop import Settings, State, run
-from ..training.progress import Reporter, reporter
+from ..training.progress import Event, Reporter, reporter
 from ..witness import Link
 from . import saving, setup
 from .base import Estimator
@@ -146,12 +146,14 @@ class GAN(Estimator):
             same_parameters(folder, saved["parameters"], saving.parameters(self), NOT_OF_THE_RUN)
             if saved["run"]["status"] == "finished":
                 return saving.adopt(self, folder, saved)
+        show = reporter(progress)
+        show(Event("prepare", 0, 0, 0.0, message=f"reading {len(dataset):,} rows of {dataset.kind} into shape"))
         state, settings, batches = self._begin(dataset, held, saved, fabric)
         if folder and saved:
             saving.restore(state, folder)
         history = self._open(folder if fabric.is_global_zero else None, state)
         try:
-            outcome = run(state, settings, batches, fabric, history=history, out=folder, report=reporter(progress))
+            outcome = run(state, settings, batches, fabric, history=history, out=folder, report=show)
         except TrainingDiverged:
             if folder and fabric.is_global_zero:
                 self._keep_last_good(folder, state)

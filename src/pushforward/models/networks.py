@@ -51,7 +51,7 @@ class Recipe:
 def recipe(codec: Codec) -> Recipe:
     """The default settings for data of the codec's kind and size.
 
-    points: 8,000 steps of 128. images: 6,000 of 128 for tiny ones (`TINY`), else 10,000 of 64. table: 1,500 of 512,
+    points: 8,000 steps of 128. images: 6,000 of 128 for tiny ones (`TINY`), else 10,000 of 64. table: 2,000 of 512,
     as the generator starts from fitted coordinates and categories (`data.coordinates`, `nets.tabular`).
     """
     if codec.kind == "points":
@@ -63,7 +63,7 @@ def recipe(codec: Codec) -> Recipe:
         if math.prod(codec.event_shape) <= TINY:
             return Recipe(6000, 128, 1e-3, 64, 256, 2, coarse=0.1, fine=0.01, half_life=500, shift=1)
         return Recipe(10000, 64, 5e-4, 64, 32, 1, coarse=0.1, fine=0.01, half_life=500, shift=1)
-    return Recipe(1500, 512, 1e-3, 16, 128, 2, coarse=0.01, fine=1.0, half_life=200)
+    return Recipe(2000, 512, 2e-3, 16, 128, 2, coarse=0.1, fine=1.0, half_life=200)
 
 
 def build(

@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Event:
-    """`start`, `log` (with its history record), `checkpoint`, and always, last, `end` (with its `message`)."""
+    """`prepare` (with its `message`), `start`, `log` (with its history record), `checkpoint`, and always, last, `end`
+    (with its `message`)."""
 
-    kind: Literal["start", "log", "checkpoint", "end"]
+    kind: Literal["prepare", "start", "log", "checkpoint", "end"]
     step: int
     steps: int
     seconds: float
@@ -54,7 +55,7 @@ class _Lines:
                 file=sys.stderr,
                 flush=True,
             )
-        elif event.kind == "end" and event.message:
+        elif event.kind in ("prepare", "end") and event.message:
             print(event.message, file=sys.stderr, flush=True)
 
 
@@ -76,7 +77,9 @@ class _Bar:
         )
 
     def __call__(self, event: Event) -> None:
-        if event.kind == "start":
+        if event.kind == "prepare":
+            self.progress.console.print(event.message, highlight=False)
+        elif event.kind == "start":
             self.task = self.progress.add_task("", total=event.steps, completed=event.step)
             self.progress.start()
         elif event.kind == "log":

@@ -1,0 +1,120 @@
+"""`pushforward show`: what a run folder or a file of samples is, how it was made, how it went."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """A JSON-able description of the run folder or data file at `path`."""
+    if not path.exists():
+        raise InputError(f"{path}: no such run folder or file; check the path")
+    if path.is_dir() and ((path / "model.json").exists() or (path / "checkpoints").exists()):
+        return _describe_run(path)
+    return _describe_data(path)
+
+
+def _describe_run(path: Path) -> dict[str, Any]:
+    from ..models.folder import HISTORY, read_model
+    from ..training.checkpoint import latest
+    from ..training.history import read
+
+    saved = read_model(path)
+    history = read(path / HISTORY)
+    run = saved["run"]
+    found = latest(path) if run["status"] != "finished" else None
+    step = max(run["step"], found[0] if found else 0)
+    return {
+        "what": "run",
+        "path": str(path),
+        "model": saved["class"],
+        "status": _status(run["status"], resumable=found is not None),
+        "step": f"{step:,} of {run['steps']:,}",
+        "seconds": history[-1].get("seconds") if history else None,
+        "objective": saved["parameters"].get("objective"),
+        "parameters": saved["parameters"],
+        "data": run["data"],
+        "network": saved["network"],
+        "made_by": saved["made_by"],
+        "versions": saved["versions"],
+        "history": history,
+    }
+
+
+def _status(status: str, *, resumable: bool) -> str:
+    rest = {
+        "training": "still training, or cut short",
+        "interrupted": "interrupted",
+        "diverged": "diverged; holds the last good model",
+    }.get(status, status)
+    return f"{rest}; go on with --resume" if resumable and status != "diverged" else rest
+
+
+def _describe_data(path: Path) -> dict[str, Any]:
+    from ..data import sources
+
+    dataset = sources.read(path)
+    description: dict[str, Any] = {"what": "data", "path": str(path), "kind": dataset.kind, "n": len(dataset)}
+    if dataset.kind == "table":
+        description["columns"] = {name: str(dtype) for name, dtype in dataset.values.schema.items()}
+    else:
+        description["shape"] = list(dataset.values.shape[1:])
+    made_by = dict(dataset.made_by or {})
+    description["synthetic"] = bool(made_by.pop("synthetic", False))
+    if made_by:
+        description["made_by"] = made_by
+    return description
+
+
+def sparkline(values: Sequence[float], width: int = 36) -> str:
+    """`values` as a line of block characters, averaged down to at most `width` of them."""
+    if not values:
+        return ""
+    groups = min(width, len(values))
+    edges = [round(i * len(values) / groups) for i in range(groups + 1)]
+    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]
+    low, high = min(means), max(means)
+    span = (high - low) or 1.0
+    return "".join(_BARS[min(int((mean - low) / span * len(_BARS)), len(_BARS) - 1)] for mean in means)
+
+
+def print_description(description: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    history = description.get("history") or []
+    for key, value in description.items():
+        if key == "history" or value is None:
+            continue
+        table.add_row(key.replace("_", " "), Text(_text(value)))
+    console.print(table)
+    for name in [key for key in (history[-1] if history else {}) if key not in ("step", "seconds")]:
+        values = [row[name] for row in history if isinstance(row.get(name), int | float)]
+        if len(values) > 1:
+            line = f"{name.replace('_', ' '):>18}  {sparkline(values)}  {values[0]:.3g} → {values[-1]:.3g}"
+            console.print(Text(line, no_wrap=True))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={_text(item)}" for key, item in value.items() if item is not None)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float):
+        return f"{value:,.6g}" if isinstance(value, float) else f"{value:,}"
+    return json.dumps(value, default=str)

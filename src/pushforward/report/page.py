@@ -1,0 +1,199 @@
+"""One self-contained HTML page of a comparison: no network, no script, light and dark, for the screen and for paper.
+
+Everything the page shows stands in the `Comparison` (so a saved JSON makes the same page); everything that comes from
+the user's data is escaped by Jinja or by Vega.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..evaluation.comparison import P_FLOOR, Column, Comparison, Metric
+from . import charts
+
+MOST_COLUMNS = 200  # rows of the column table; the JSON has them all
+MOST_CELLS = 40  # cells of a record that are shown
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Where an interval, its value and its baseline lie on a strip from 0 to 100."""
+
+    low: float
+    high: float
+    value: float
+    baseline: float | None
+    reads: str
+    start: str
+    end: str
+
+
+def html_page(comparison: Comparison) -> str:
+    """The page as text; `Comparison.to_html(path)` writes it."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("pushforward.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "figure": figure,
+        "p": p_text,
+        "percent": percent,
+        "cell": cell,
+        "two": two,
+        "count": lambda n: f"{n:,}",
+    }
+    inputs = comparison.inputs
+    pictures = {name: Markup(svg) for name, svg in _pictures(comparison).items()}
+    marginals = [
+        (column, Markup(_marginal(comparison.views["columns"][column.name], column))) for column in _drawn(comparison)
+    ]
+    return environment.get_template("page.html.j2").render(
+        c=comparison,
+        inputs=inputs,
+        noun={"table": "column", "points": "coordinate", "images": "picture statistic"}[inputs["kind"]],
+        metric_bars={metric.name: metric_bar(metric) for metric in comparison.metrics},
+        columns=comparison.columns[:MOST_COLUMNS],
+        column_bars=_column_bars(comparison.columns),
+        pictures=pictures,
+        scatter=[Markup(svg) for svg in charts.scatter(comparison.views["pca"])],
+        marginals=marginals,
+        pairs=comparison.views["correlations"].get("pairs", []),
+        copies_pairs=comparison.views.get("pairs", []),
+        records={role: [r for r in comparison.records if r.role == role] for role in ("fake-like", "missed")},
+        most_cells=MOST_CELLS,
+        made_by=json.dumps(dict(comparison.made_by), indent=1, ensure_ascii=False),
+    )
+
+
+def _drawn(comparison: Comparison) -> list[Column]:
+    return [column for column in comparison.columns if column.name in comparison.views["columns"]]
+
+
+def _pictures(comparison: Comparison) -> dict[str, str]:
+    views = comparison.views
+    drawn = {
+        "roc": charts.roc(views["roc"], comparison.verdict.auc),
+        "scores": charts.histogram(
+            views["scores"],
+            width=400,
+            height=280,
+            title="score: log odds of real to fake",
+            label="Classifier scores, real and fake",
+        ),
+    }
+    if len(views["correlations"].get("names", [])) > 2:  # the one pair of two columns stands among the figures
+        drawn["heat"] = charts.heat_map(views["correlations"])
+    if "distances" in views:
+        drawn["distances"] = charts.histogram(
+            views["distances"],
+            width=520,
+            height=190,
+            title="distance to the nearest training row",
+            label="Distance to the nearest training row, held-out and fake",
+        )
+    return drawn
+
+
+def _marginal(view: Mapping[str, Any], column: Column) -> str:
+    label = f"Distribution of {column.name}, real and fake"
+    return charts.levels(view, label=label) if view["kind"] == "category" else charts.histogram(view, label=label)
+
+
+def metric_bar(metric: Metric) -> Bar | None:
+    """The strip of one metric, on a scale of its own that shows its interval and its baseline."""
+    if metric.low is None or metric.high is None:
+        return None
+    ends = [metric.low, metric.high, metric.value] + ([] if metric.baseline is None else [metric.baseline])
+    low, high = min(ends), max(ends)
+    if metric.name == "auc":
+        low, high = min(0.49, low), max(0.52, high)
+    if metric.name != "auc" and 0 <= low < 0.5 * high:
+        low = 0.0
+    pad = 0.06 * (high - low) or 0.5
+    start = low if low == 0 else low - pad
+    reads = f"{figure(metric.value)}, 95% interval {figure(metric.low)} to {figure(metric.high)}"
+    return _bar(start, high + pad, metric.low, metric.high, metric.value, metric.baseline, reads)
+
+
+def _column_bars(columns: tuple[Column, ...]) -> dict[str, Bar]:
+    """One scale for all columns, so that lengths compare."""
+    top = max((max(column.high, column.baseline) for column in columns), default=1.0) or 1.0
+    return {
+        column.name: _bar(
+            0.0,
+            1.02 * top,
+            column.low,
+            column.high,
+            column.statistic,
+            column.baseline,
+            f"{figure(column.statistic)}, 95% interval {figure(column.low)} to {figure(column.high)}",
+        )
+        for column in columns
+    }
+
+
+def _bar(start: float, end: float, low: float, high: float, value: float, baseline: float | None, reads: str) -> Bar:
+    def place(x: float) -> float:
+        return round(100 * (x - start) / (end - start), 2)
+
+    beside = f"; real against real {figure(baseline)}" if baseline is not None else ""
+    return Bar(
+        low=place(low),
+        high=place(high),
+        value=place(value),
+        baseline=None if baseline is None else place(baseline),
+        reads=reads + beside,
+        start=f"{start:.2g}",
+        end=f"{end:.2g}",
+    )
+
+
+def figure(value: float | None) -> str:
+    """Three or four digits, as one reads them."""
+    if value is None:
+        return "–"
+    if float(value).is_integer() and abs(value) < 1e6 and abs(value) != 1:
+        return f"{value:,.0f}"
+    if abs(value) < 1e-4:
+        return f"{value:.1e}"
+    if abs(value) < 1e-2:
+        return f"{value:.4f}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}"
+
+
+def two(value: float, signed: bool = False) -> str:
+    """Two decimals, a true minus, and no minus zero."""
+    text = f"{round(value, 2) + 0.0:{'+' if signed else ''}.2f}"
+    return text.replace("-", "−")
+
+
+def percent(value: float | None) -> str:
+    if value is None:
+        return "–"
+    if 0 < value < 0.0005:
+        return "< 0.1%"
+    return f"{100 * value:.1f}%"
+
+
+def p_text(p: float) -> str:
+    """`p` with two digits; at the floor, a bound."""
+    return f"≤ {P_FLOOR:.0e}" if p <= P_FLOOR else f"{p:.2g}" if p < 0.995 else "1"
+
+
+def cell(value: Any) -> str:
+    """A cell of a record."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "…"
