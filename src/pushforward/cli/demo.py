@@ -48,7 +48,9 @@ def run_demo(kind: str, out: Path, *, steps: int | None, seed: int, force: bool)
     sources.write(holdout, out / f"holdout{suffix}", made_by=split, synthetic=False)
     sources.write(samples, out / f"samples{suffix}", made_by=samples.made_by)
     if kind == "images":
-        sources.write(samples, out / "samples.png", made_by=samples.made_by)
+        from ..report import write_sheet
+
+        write_sheet(samples, out / "samples.png", made_by=samples.made_by)
     say(f"Drew {len(samples):,} samples; comparing them with the held-out rows ...")
     real, fake = replace(holdout, name=f"{SOURCES[kind]}, held out"), replace(samples, name="samples")
     result = compare(real, fake, train=train, seed=seed)

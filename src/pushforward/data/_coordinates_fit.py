@@ -239,10 +239,8 @@ def _layers(k: int, n_in: int, components: int, generator: torch.Generator) -> d
 def _apply(layers: dict[str, Tensor], x: Tensor, masks: Tensor) -> Tensor:
     """`(n, in)` -> `(k, n, out)`, what `Coordinates.conditional` does for one slot."""
     in_w, in_b, mid_w, mid_b, out_w, out_b = (layers[name] for name in LAYERS)
-    k, n_in, width = in_w.shape
-    # what a slot may not see is taken out of its weights, not of its inputs: one product for all slots
-    seen = (in_w * masks[:, :, None]).transpose(0, 1).reshape(n_in, k * width)
-    h = silu((x @ seen).unflatten(1, (k, width)).transpose(0, 1) + in_b)
+    masked = (in_w * masks[..., None]).transpose(0, 1).flatten(1)  # (in, k * width): one product for all slots
+    h = silu((x @ masked).unflatten(1, (len(in_w), -1)).transpose(0, 1) + in_b)
     h = h + silu(torch.baddbmm(mid_b, h, mid_w))
     return torch.baddbmm(out_b, h, out_w)
 

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 COMPONENTS = 8
 WIDTH = 64
-STEPS, BATCH, RATE = 4000, 1024, 4e-3
-OPERATIONS = 1.2e12  # of the fit's multiplications at most: about 25 seconds on two cores
+STEPS, BATCH, RATE = 4000, 512, 4e-3
+OPERATIONS = 7e11  # of the fit's multiplications at most: about 20 seconds on two cores
 EPOCHS = 80
 FIT_ROWS = 100_000
 ORDER_ROWS = 20_000
