@@ -72,9 +72,8 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         yield temporary
-        for item in temporary.rglob("*"):
-            if item.is_file():
-                _fsync(item)
+        for item in (*temporary.rglob("*"), temporary):  # folders too: their entries are data of their own
+            _fsync(item)
         temporary.chmod(0o755)
         if target.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
