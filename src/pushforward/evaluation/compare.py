@@ -158,7 +158,10 @@ def _verdict(test: GlobalTest, telling: Discrimination, copies: Copies, alpha: f
             f"a difference of AUC {test.detectable_auc:.3f} would have been found with probability 0.8."
         )
     if copies.detected(alpha):
-        sentence += " The fakes lie too near to the training rows: they may be copies."
+        sentence += (
+            f" The fakes lie too near to the training rows: they may be copies ({copies.closer:.1%} are nearest to "
+            f"one, {copies.expected:.1%} would be without copying)."
+        )
     return Verdict(detected, test.pvalue, telling.auc, telling.low, telling.high, sentence)
 
 
