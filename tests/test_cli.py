@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -141,3 +142,15 @@ def test_interrupted_fit_saves_and_resumes(tmp_path: Path) -> None:
     assert b"Traceback" not in error
     subprocess.run([*base, "--out", str(broken), "--resume"], check=True, env=environment, capture_output=True)
     assert (broken / "weights.safetensors").read_bytes() == (straight / "weights.safetensors").read_bytes()
+
+
+def test_interrupted_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    from pushforward.models import setup
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(setup, "encode", interrupt)
+    assert main(["fit", "toy:ring:100", "--out", str(tmp_path / "run")]) == 130
+    assert "nothing to save" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

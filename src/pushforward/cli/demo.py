@@ -40,6 +40,7 @@ def run_demo(kind: str, out: Path, *, steps: int | None, seed: int, force: bool)
     model = GAN(steps=steps, seed=seed)
     model.fit(train, out=out / "run", progress=True)
     if model.interrupted_:
+        say(f"Stopped at step {model.steps_done_:,}; the run is in {out / 'run'}.")
         raise KeyboardInterrupt
     samples = model.sample_dataset(len(holdout), seed=seed)
     suffix = SUFFIXES[kind]

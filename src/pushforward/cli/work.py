@@ -64,7 +64,11 @@ def fit_run(
     estimator = known[model](**parameters)
     if force and not resume:
         clear_run(out)
-    estimator.fit(dataset, holdout=held, out=out, resume=resume, log=log, progress=True)
+    try:
+        estimator.fit(dataset, holdout=held, out=out, resume=resume, log=log, progress=True)
+    except KeyboardInterrupt:  # later ones are caught by the loop, which saves
+        Console(stderr=True).print("Stopped before the first step: there is nothing to save yet.")
+        return INTERRUPTED
     if held is not None:
         _keep_parts(out / "data", {"train": dataset, "holdout": held}, share=holdout, seed=parameters["seed"])
     console = Console()
