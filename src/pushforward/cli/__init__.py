@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `pushforward` with the words `argv` (the process's own by default) and return the exit status."""
-    # Idle threads sleep instead of spinning: on cores shared with other work, spinning made a fit ten times slower.
+    # Idle threads sleep instead of spinning: on cores shared with other work, spinning made a fit several times slower.
     # It counts only before torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from ..errors import InputError

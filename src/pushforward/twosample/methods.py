@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, final
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from pushforward.errors import InputError
 from pushforward.twosample.heldout import classifier_auc, classifier_test, witness_test
@@ -120,12 +120,7 @@ def two_sample(
     if permutations < 1 or 1.0 / (1 + permutations) > alpha * (1.0 + 1e-9):
         needed = max(1, math.ceil(1.0 / alpha - 1e-9) - 1)
         raise InputError(f"{permutations} permutations cannot reach alpha={alpha:g}; use at least {needed}")
-    if missing and not chosen.missing:
-        raise InputError(f"method {method!r} cannot take missing values; drop or fill them, or use c2st")
-    a, b = same_columns(
-        as_rows(x, "x", at_least=chosen.at_least, missing=missing),
-        as_rows(y, "y", at_least=chosen.at_least, missing=missing),
-    )
+    a, b = _rows(chosen, method, x, y, missing=missing)
     source = generator if generator is not None else torch.Generator().manual_seed(seed)
     return chosen.test(a, b, permutations=permutations, generator=source, **options)
 
@@ -153,14 +148,17 @@ def distance(
     _check_options(chosen.distance, method, options)
     if not 0.0 < level < 1.0:
         raise InputError(f"level must lie between 0 and 1, not {level}")
-    if missing and not chosen.missing:
-        raise InputError(f"method {method!r} cannot take missing values; drop or fill them, or use c2st")
-    a, b = same_columns(
-        as_rows(x, "x", at_least=chosen.at_least, missing=missing),
-        as_rows(y, "y", at_least=chosen.at_least, missing=missing),
-    )
+    a, b = _rows(chosen, method, x, y, missing=missing)
     source = generator if generator is not None else torch.Generator().manual_seed(seed)
     return chosen.distance(a, b, generator=source, level=level, **options)
+
+
+def _rows(chosen: Method, name: str, x: Any, y: Any, *, missing: bool) -> tuple[Tensor, Tensor]:
+    """Both sets as rows of the same columns that the method can take."""
+    if missing and not chosen.missing:
+        raise InputError(f"method {name!r} cannot take missing values; drop or fill them, or use c2st")
+    a, b = (as_rows(v, n, at_least=chosen.at_least, missing=missing) for v, n in ((x, "x"), (y, "y")))
+    return same_columns(a, b)
 
 
 def _method(name: str) -> Method:
