@@ -19,6 +19,7 @@ from pushforward.fitters.classifier import ClassifierFitter, auc, cross_fitted_s
 from pushforward.fitters.critic import CriticFitter
 from pushforward.links import LINKS, WASSERSTEIN
 from pushforward.readings.significance import Significance, permutation_test
+from pushforward.twosample.method import Method
 from pushforward.twosample.result import TestResult
 from pushforward.witness import Estimate, Fitter, Witness
 
@@ -160,3 +161,62 @@ def _result(
         witness=witness,
         seconds=time.perf_counter() - started,
     )
+
+
+def _accuracy_test(
+    x: Float[Tensor, "n d"],
+    y: Float[Tensor, "m d"],
+    *,
+    permutations: int,
+    generator: Generator,
+    model: Any = "boosting",
+    null: str = "permutation",
+    train: float = 0.5,
+    categorical: Sequence[int] = (),
+) -> TestResult:
+    return classifier_test(
+        x,
+        y,
+        permutations=permutations,
+        generator=generator,
+        model=model,
+        statistic="accuracy",
+        null=null,
+        train=train,
+        categorical=categorical,
+    )
+
+
+METHODS = {
+    "c2st": Method(
+        family="classifiers",
+        reads="held-out logit of a classifier: whatever boosted trees, or another model, can learn",
+        convention="mean held-out logit of x less that of y",
+        cost="one training on half the rows",
+        effect="held-out AUC",
+        test=classifier_test,
+        distance=classifier_auc,
+        at_least=8,
+        missing=True,
+    ),
+    "c2st-accuracy": Method(
+        family="classifiers",
+        reads="held-out accuracy of a classifier: coarser than its logit",
+        convention="mean of the two sides' held-out shares classified rightly",
+        cost="one training on half the rows",
+        effect="held-out AUC",
+        test=_accuracy_test,
+        distance=classifier_auc,
+        at_least=8,
+        missing=True,
+    ),
+    "critic": Method(
+        family="critics",
+        reads="held-out gap of a neural critic, or of any fitter's witness",
+        convention="held-out gap, in the units of the fitter's divergence (default: JS, unhalved)",
+        cost="one training on half the rows",
+        effect="held-out AUC",
+        test=witness_test,
+        at_least=16,
+    ),
+}

@@ -12,8 +12,9 @@ from torch import Generator, Tensor
 
 from pushforward.errors import InputError
 from pushforward.fitters.kernel import EnergyKernel, GaussianKernel, Kernel, kernel_witness, median_distance
-from pushforward.readings.kernel_sums import KernelSums, kernel_sums
+from pushforward.readings.kernel_sums import KernelStatistic, KernelSums, kernel_sums
 from pushforward.readings.significance import draw_members, permutation_pvalue
+from pushforward.twosample.method import Method
 from pushforward.twosample.result import TestResult
 from pushforward.witness import Estimate
 
@@ -93,3 +94,27 @@ def _kernel_test(
         seconds=time.perf_counter() - started,
         quadratic=True,
     )
+
+
+METHODS = {
+    "mmd": Method(
+        family="kernels",
+        reads="maximum mean discrepancy: any difference at the scale of the bandwidth, in few dimensions",
+        convention="MMD^2, U-statistic, k = exp(-|a-b|^2/(2 bandwidth^2))",
+        cost="(n+m)^2 (d + B) / 2",
+        effect="MMD^2 (U-statistic)",
+        test=mmd_test,
+        distance=mmd_distance,
+    ),
+    "energy": Method(
+        family="kernels",
+        reads="energy distance: differences of location and scale, no bandwidth to choose",
+        convention="2E|X-Y| - E|X-X'| - E|Y-Y'|, U-statistic",
+        cost="(n+m)^2 (d + B) / 2",
+        effect="energy distance (U-statistic)",
+        assumes="finite means",
+        test=energy_test,
+        distance=energy_distance,
+        statistic=lambda unbiased=True: KernelStatistic(EnergyKernel(), unbiased),
+    ),
+}

@@ -1,6 +1,7 @@
 """`TestResult`: what a two-sample test answers."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import final
@@ -12,18 +13,30 @@ from pushforward.witness import Estimate, Witness
 
 
 @final
+@dataclass(frozen=True)
+class Part:
+    """One of several statistics in a test: a feature, a kernel. `adjusted` is its p-value corrected for the others."""
+
+    name: str
+    statistic: float
+    pvalue: float
+    adjusted: float
+
+
+@final
 @dataclass(frozen=True, eq=False)
 class TestResult:
     """The evidence of one two-sample test.
 
-    - `method`: its name in `METHODS`;
+    - `method`: its name in `METHODS`; `convention`: what the statistic is, normalisation included;
     - `statistic`: the observed value, large when the sets differ; `null` `(B,)`: its values under permutation
       (empty where the null is exact);
     - `pvalue`: (1 + #{null >= statistic})/(1 + B), or the exact tail; never 0;
     - `effect`: how large the difference is, in the method's own units (see `METHODS[method].effect`), with an interval;
     - `n_x`, `n_y`: rows given; `permutations`: B; `seconds`: wall time;
     - `witness`: where the difference is, to explain it or to follow it; None where the method has none;
-    - `quadratic`: the statistic is of second order in the difference, so that its spread grows with it (MMD^2).
+    - `quadratic`: the statistic is of second order in the difference, so that its spread grows with it (MMD^2);
+    - `parts`: the single statistics where the test joins several, most telling first; `timings`: seconds of its steps.
     """
 
     method: str
@@ -37,6 +50,9 @@ class TestResult:
     witness: Witness | None = field(repr=False)
     seconds: float
     quadratic: bool = field(default=False, repr=False)
+    convention: str = field(default="", repr=False)
+    parts: tuple[Part, ...] = field(default=(), repr=False)
+    timings: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     __test__ = False  # pytest would collect it by its name
 
