@@ -20,6 +20,7 @@ from pushforward.cli.options import SUFFIXES, column_types
 from pushforward.cli.show import sparkline
 from pushforward.data import sources
 from pushforward.errors import InputError
+from pushforward.twosample import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +91,62 @@ def test_compare_writes_what_it_is_asked_for(small: Path, tmp_path: Path, capsys
 
 def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["methods"]) == 0
-    assert "mmd" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    for name, method in METHODS.items():
+        assert f"  {name} " in printed
+        assert printed.index(method.family) < printed.index(f"  {name} ")
+    assert max(len(line.rstrip()) for line in printed.splitlines()) <= 80
     assert main(["objectives"]) == 0
     assert "rpgan" in capsys.readouterr().out
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("pushforward ")
+
+
+def test_methods_in_columns_where_there_is_room(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["methods"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["method", "what", "it", "sees", "cost", "assumes"]
+    assert max(len(line) for line in lines) <= 120
+    assert "cost: " not in "".join(lines)
+
+
+def test_a_method_at_length(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["methods", "c2st"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for words in (METHODS["c2st"].convention, "train=0.5", "held-out AUC", "Classifier two-sample test", "8 a side"):
+        assert words in printed
+    assert main(["methods", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert set(listed) == set(METHODS)
+    assert listed["energy"]["options"] == {"unbiased": "True"}
+    assert all(listed[name]["sees"] == method.reads for name, method in METHODS.items())
+    assert main(["methods", "mmd", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == listed["mmd"]
+    assert main(["methods", "c2sst"]) == 2
+    assert "did you mean c2st" in capsys.readouterr().err
+
+
+def test_compare_runs_the_methods_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    for name, shift in (("real", 0.0), ("fake", 0.7)):
+        np.save(tmp_path / f"{name}.npy", rng.normal(shift, 1.0, (300, 2)))
+    argv = ["compare", str(tmp_path / "real.npy"), str(tmp_path / "fake.npy"), "--method", "energy", "--method", "mmd"]
+    argv += ["--permutations", "99", "--rows", "200", "--json", str(tmp_path / "r.json")]
+    assert main([*argv, "--fail-if", "energy.pvalue>0.5"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "200 of 300 real and 200 of 300 fake rows; points as they are" in printed
+    assert "energy: 2E|X-Y| - E|X-X'| - E|Y-Y'|, U-statistic, 99 permutations" in printed
+    assert "rests on: x1 (" in printed or "rests on: x2 (" in printed
+    tests = json.loads((tmp_path / "r.json").read_text())["tests"]
+    assert [(test["name"], test["pvalue"], test["n_real"]) for test in tests] == [
+        ("energy", 0.01, 200),
+        ("mmd", 0.01, 200),
+    ]
+    assert main([*argv, "--force", "--fail-if", "energy.pvalue<0.05"]) == 1
+    assert "gate failed: energy.pvalue<0.05" in capsys.readouterr().err
 
 
 def test_column_types() -> None:

@@ -233,6 +233,19 @@ def test_usage_errors_exit_with_2(capsys: pytest.CaptureFixture[str], tmp_path: 
     status, error = outcome(capsys, ["compare", "toy:ring:100", "toy:ring:100", "--fail-if", "beauty>1"])
     assert status == 2
     one_sentence(error, ["beauty", "auc"])
+    nowhere = ["compare", "nowhere.csv", "nowhere.csv"]  # told before the data are looked for
+    for words, told in (
+        (["--method", "energi"], ["'energi'", "did you mean energy"]),
+        (["--method", "zzzzzz"], ["'zzzzzz'", "pushforward methods"]),
+        (["--method", "mmd", "--permutations", "9"], ["9 permutations", "at least 19"]),
+        (["--method", "mmd", "--rows", "5"], ["5 rows", "at least 20"]),
+        (["--rows", "50"], ["--method"]),
+        (["--method", "mmd", "--fail-if", "energy.pvalue<0.1"], ["energy", "--method energy"]),
+    ):
+        status, error = outcome(capsys, [*nowhere, *words])
+        assert status == 2
+        one_sentence(error, told)
+    assert outcome(capsys, nowhere)[0] == 2
     real = csv(tmp_path / "real.csv", GOOD)
     status, error = outcome(capsys, ["compare", real, real, "--column", "price:continuous"])
     assert status == 2

@@ -379,6 +379,24 @@ def test_differences_of_correlation_are_calibrated() -> None:
     assert 0.8 < np.std(np.concatenate(z)) < 1.3
 
 
+def test_regions_say_where_in_words(bad_table: Comparison, points: Comparison, images: Comparison) -> None:
+    """Shuffled columns: what hangs together in REAL is taken apart, so boxes of two columns tell the two sets."""
+    assert bad_table.regions
+    first = bad_table.regions[0]
+    assert first.ratio is None or not 0.9 < first.ratio < 1.1
+    assert any(name in first.text for name in ("x", "y", "letter", "holed"))
+    assert first.n_real == round(first.real_share * 300)  # half of the 600 rows are counted
+    assert points.regions[0].conditions[0].split()[0] in ("x1", "x2")
+    assert any(name in images.regions[0].text for name in ("brightness", "contrast", "edges"))
+    assert first.text.replace("|", "\\|").replace("<", "&lt;") in bad_table.to_markdown()
+
+
+def test_a_file_of_an_earlier_version_is_read(bad_table: Comparison) -> None:
+    data = bad_table.to_dict()
+    del data["regions"], data["tests"]
+    assert Comparison.from_dict(data) == dataclasses.replace(bad_table, regions=(), tests=())
+
+
 def test_gates(bad_table: Comparison) -> None:
     assert gate(bad_table, "auc>0.8")
     assert not gate(bad_table, " auc <= 0.5 ")

@@ -25,13 +25,6 @@ def test_wilson_known_values() -> None:
         assert intervals.wilson(k / n, n) == pytest.approx((low, high), abs=5e-5)
 
 
-def test_holm_known_values() -> None:
-    adjusted = intervals.holm(np.array([0.01, 0.04, 0.03, 0.005]))
-    assert adjusted == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert intervals.holm(np.array([0.9, 0.8])).max() <= 1
-
-
-@pytest.mark.parametrize("shift", [0.0, 0.2])
 def test_distance_interval_covers(shift: float) -> None:
     """KS of U(0,1) and U(shift, 1 + shift) is `shift`. 300 repetitions at 95 %: more than 35 misses are a defect."""
     rng = np.random.default_rng(1)
@@ -56,16 +49,16 @@ def test_total_variation_interval_covers() -> None:
     assert misses <= stats.binom.isf(FALSE_FAILURE, 300, 0.05)
 
 
-def test_permutation_pvalue_is_exact_and_never_zero() -> None:
+def test_relabelled_gap_is_exact_and_never_zero() -> None:
     """Under the null p is uniform on {1/20, ..., 1} for B = 19, whatever the scores: here heavy-tailed, and n != m."""
     rng = np.random.default_rng(3)
     scores = rng.standard_cauchy((600, 23))
-    p = np.array([intervals.permutation_pvalue(s[:9], s[9:], permutations=19, rng=rng)[1] for s in scores])
+    p = np.array([intervals.relabelled_gap(s[:9], s[9:], permutations=19, rng=rng)[1] for s in scores])
     counts = np.bincount(np.round(p * 20).astype(int), minlength=21)[1:]
     assert stats.chisquare(counts).pvalue > FALSE_FAILURE
-    gap, least = intervals.permutation_pvalue(np.ones(30), np.zeros(30), permutations=99, rng=rng)
+    gap, least = intervals.relabelled_gap(np.ones(30), np.zeros(30), permutations=99, rng=rng)
     assert (gap, least) == (1.0, 0.01)
-    assert intervals.permutation_pvalue(np.ones(5), np.ones(7), permutations=99, rng=rng)[1] == 1.0  # ties count
+    assert intervals.relabelled_gap(np.ones(5), np.ones(7), permutations=99, rng=rng)[1] == 1.0  # ties count
 
 
 def test_stouffer() -> None:

@@ -175,6 +175,21 @@ def compare(
         list[str] | None,
         typer.Option("--fail-if", metavar="EXPR", help='Exit with 1 where it holds, e.g. "auc>0.8". May be repeated.'),
     ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="Run this two-sample test too (`pushforward methods` lists them). May be repeated.",
+        ),
+    ] = None,
+    permutations: Annotated[
+        int | None, typer.Option("--permutations", min=1, help="Relabellings for --method; 999 by default.")
+    ] = None,
+    rows: Annotated[
+        int | None,
+        typer.Option("--rows", help="Most rows of each set for --method; 5,000 by default, 20,000 in the full suite."),
+    ] = None,
     suite: Annotated[str, typer.Option("--suite", help="How much to measure.")] = "quick",
     alpha: Annotated[float, typer.Option("--alpha", min=1e-6, max=0.5, help="Level of the test.")] = 0.05,
     kind: KindOption = None,
@@ -203,6 +218,9 @@ def compare(
         columns=column_types(column),
         seed=seed,
         command=command_line(),
+        methods=method or [],
+        permutations=permutations,
+        rows=rows,
     )
     raise typer.Exit(status)
 
@@ -223,11 +241,19 @@ def show(
 
 
 @app.command()
-def methods() -> None:
-    """List the two-sample tests by name."""
-    from ..twosample import METHODS
+def methods(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Describe this one at length.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every field as JSON.")] = False,
+) -> None:
+    """List the two-sample tests by family: what each sees, what it costs, what it assumes."""
+    from .catalogue import described, print_catalogue, print_method
 
-    print_table("Two-sample tests", {name: method.reads for name, method in METHODS.items()})
+    if as_json:
+        print(json.dumps(described(name), indent=2, ensure_ascii=False))
+    elif name is None:
+        print_catalogue()
+    else:
+        print_method(name)
 
 
 @app.command()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..evaluation import Comparison
 
 INTERRUPTED = 130
+REGIONS = 3  # regions printed; the page and the JSON have them all
 
 
 def models_by_name() -> dict[str, type]:
@@ -121,13 +122,22 @@ def compare_files(
     columns: Mapping[str, str] | None,
     seed: int,
     command: str,
+    methods: Sequence[str] = (),
+    permutations: int | None = None,
+    rows: int | None = None,
 ) -> int:
     """Compare, write what was asked for, print the rest, and return 1 where a gate failed."""
     from ..data import sources
     from ..evaluation import check_gate, compare, gate
+    from ..evaluation.methods import check_methods
 
+    check_methods(methods, permutations=permutations, rows=rows, alpha=alpha)
     for expression in fail_if:
-        check_gate(expression)
+        name = check_gate(expression)[0].partition(".")
+        if name[1] and name[0] not in methods:
+            raise InputError(f"--fail-if {expression!r}: method {name[0]!r} is not run; add --method {name[0]}")
+    if not methods and (permutations is not None or rows is not None):
+        raise InputError("--permutations and --rows belong to --method; name one, such as --method mmd")
     read = {
         role: sources.read(source, kind=kind, columns=columns)
         for role, source in (("real", real), ("fake", fake), ("train", train), ("holdout", holdout))
@@ -141,6 +151,9 @@ def compare_files(
         suite=suite,
         alpha=alpha,
         seed=seed,
+        methods=methods,
+        permutations=permutations,
+        method_rows=rows,
     )
     result = dataclasses.replace(result, made_by={**result.made_by, "command": command})
     failed = [expression for expression in fail_if if gate(result, expression)]
@@ -163,6 +176,7 @@ def compare_files(
 
 def print_comparison(result: Comparison, *, written: Sequence[Path] = ()) -> None:
     """The verdict, the metrics beside their baselines, and the columns that differ most."""
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
@@ -187,5 +201,39 @@ def print_comparison(result: Comparison, *, written: Sequence[Path] = ()) -> Non
         console.print(f"{len(different)} of {len(result.columns)} columns differ: {names}", highlight=False)
     elif result.columns:
         console.print(f"No single column of {len(result.columns)} was found to differ.", highlight=False)
+    if result.regions:
+        console.print("Where they differ, in words:", style="bold")
+        for region in result.regions[:REGIONS]:
+            console.print(Padding(Text(region.text), (0, 0, 0, 2), expand=False), highlight=False)
+    if result.tests:
+        print_tests(result, console)
     for path in written:
         console.print(f"Wrote {path}.", highlight=False)
+
+
+def print_tests(result: Comparison, console: Console) -> None:
+    """The two-sample methods that were asked for: a line of figures each, then what it says of where."""
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..evaluation.markdown import method_words, p_text
+
+    console.print(Text(f"Two-sample tests on {result.tests[0].rows_read}", style="bold"))
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("method")
+    for name in ("statistic", "p", "effect", "interval", "detectable", "seconds"):
+        table.add_column(name, justify="right")
+    for test in result.tests:
+        interval = "" if test.effect_low is None else f"{test.effect_low:.3g} … {test.effect_high or 0.0:.3g}"
+        p = "" if test.pvalue is None else p_text(test.pvalue)
+        figures = (test.statistic, test.effect, test.detectable)
+        statistic, effect, detectable = ("" if value is None else f"{value:.3g}" for value in figures)
+        table.add_row(test.name, statistic, p, effect, interval, detectable, f"{test.seconds:.2g}")
+    console.print(table)
+    for test in result.tests:
+        drawn = f", {test.permutations:,} permutations" if test.permutations else ""
+        told = f"{test.name}: {test.convention}{drawn}; effect: {test.effect_reads}"
+        console.print(Text(told, style="dim"))
+        for line in method_words(test, result.alpha):
+            console.print(Padding(Text(line), (0, 0, 0, 2), expand=False))

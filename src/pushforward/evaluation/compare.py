@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -18,6 +18,7 @@ from .comparison import P_FLOOR, Column, Comparison, Copies, GlobalTest, Metric,
 from .discrimination import Discrimination, detectable_auc, discriminate, sequential_test
 from .frames import Frame
 from .job import SUITES, Job, prepare, some
+from .methods import check_methods, classifier_regions, run_methods
 from .showcase import Judged
 
 __all__ = ["SUITES", "compare"]
@@ -37,6 +38,9 @@ def compare(
     suite: str = "quick",
     alpha: float = 0.05,
     seed: int = 0,
+    methods: Sequence[str] = (),
+    permutations: int | None = None,
+    method_rows: int | None = None,
 ) -> Comparison:
     """Compare `real` with `fake`: anything that `data.sources.read` takes (files, names, arrays, frames, `Dataset`s).
 
@@ -44,12 +48,20 @@ def compare(
     baseline of every figure, and what copies are measured against. Without it, the baseline is REAL against as many
     rows of `train`, and without that (or where `train` holds REAL's own rows) random halves of REAL.
 
+    `methods`: names of two-sample methods (`pushforward.twosample.METHODS`) to run beside, each reported in `tests`
+    with its own p-value, which the verdict does not use; `permutations` (999) and the cap `method_rows` of the rows of
+    each set (5,000; in the full suite 20,000) are theirs.
+
     The verdict's p-value is exact or conservative for independent rows (`discrimination`, `marginals`): the chance of a
     wrong "detected" is at most `alpha`. The result depends on the data, the versions in `made_by` and `seed` only.
 
-    Raises `InputError` for sets of different kinds, columns or shapes, for fewer than 20 rows, and for unknown suites.
+    Raises `InputError` for sets of different kinds, columns or shapes, for fewer than 20 rows, for unknown
+    suites and methods, and for a method that cannot take these rows.
     """
+    methods = [methods] if isinstance(methods, str) else methods
+    check_methods(methods, permutations=permutations, rows=method_rows, alpha=alpha)
     job = prepare({"real": real, "fake": fake, "train": train, "holdout": holdout}, suite=suite, alpha=alpha, seed=seed)
+    tests = run_methods(job, methods, permutations=permutations, rows=method_rows)
     baseline = job.baseline_columns()
     columns = marginals.columns(job.frame, baseline, level=LEVEL)
     judged, reads, parts, held = _classify(job)
@@ -73,7 +85,7 @@ def compare(
         copies=copies,
         records=showcase.records(job, judged),
         inputs=_inputs(job, suite, reads),
-        made_by=_made_by(job, suite),
+        made_by=_made_by(job, suite, methods, {"permutations": permutations, "method_rows": method_rows}),
         views={
             **judged.telling.picture(),
             "columns": pictured,
@@ -81,6 +93,8 @@ def compare(
             "pca": showcase.scatter(job),
             **copy_view,
         },
+        regions=classifier_regions(job),
+        tests=tests,
     )
 
 
@@ -211,16 +225,18 @@ def _finite(value: Any) -> Any:
     return float(value) if isinstance(value, float) and np.isfinite(value) else str(value)
 
 
-def _made_by(job: Job, suite: str) -> dict[str, Any]:
+def _made_by(job: Job, suite: str, methods: Sequence[str], asked: Mapping[str, int | None]) -> dict[str, Any]:
     names = ", ".join(
         f"{role}={job.data[role].name!r}" if role in ("train", "holdout") else repr(job.data[role].name)
         for role in ("real", "fake", "train", "holdout")
         if role in job.data
     )
+    more = f", methods={list(methods)!r}" if methods else ""
+    more += "".join(f", {name}={value}" for name, value in asked.items() if methods and value is not None)
     packages = ("numpy", "scipy", "scikit-learn", "torch", "polars")
     return {
         "version": __version__,
         "seed": job.seed,
-        "command": f"pushforward.compare({names}, suite={suite!r}, alpha={job.alpha}, seed={job.seed})",
+        "command": f"pushforward.compare({names}, suite={suite!r}, alpha={job.alpha}, seed={job.seed}{more})",
         "versions": {name: version(name) for name in packages},
     }

@@ -1,8 +1,9 @@
 """`Comparison`: what `compare` returns, and its JSON and Markdown.
 
 The JSON is `pushforward.compare/1`. A reader of that schema finds at the top level `schema`, `verdict`, `metrics`,
-`columns`, `inputs` and `made_by`; beside them stand `test`, `copies`, `records` and `views` (small, pre-binned data for
-pictures, at most 1,500 points each). Later minor versions only add keys; a reader ignores those it does not know.
+`columns`, `inputs` and `made_by`; beside them stand `test`, `copies`, `records`, `regions`, `tests` and `views` (small,
+pre-binned data for pictures, at most 1,500 points each). Later minor versions only add keys; a reader ignores those it
+does not know, and does without those that an earlier version did not write.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, final
 
 from ..errors import InputError
+from ..readings.regions import Region
 
 SCHEMA = "pushforward.compare/1"
 P_FLOOR = 1e-12  # an asymptotic p-value is not to be trusted further out; at the floor it reads "at most"
@@ -159,10 +161,72 @@ class Record:
 
 @final
 @dataclass(frozen=True)
+class Attribution:
+    """How much a witness rests on one column.
+
+    `fall`: by how much the difference of the means of psi over REAL and FAKE falls when the column is shuffled over the
+    rows of both; `stderr`: its standard error over the shuffles; `share`: of the sum of all columns' positive falls.
+    """
+
+    name: str
+    fall: float
+    stderr: float
+    share: float
+
+
+@final
+@dataclass(frozen=True)
+class MethodPart:
+    """One of several statistics that a method joins; None where it has no such number."""
+
+    name: str
+    statistic: float | None
+    pvalue: float | None
+    adjusted: float | None
+
+
+@final
+@dataclass(frozen=True)
+class MethodReport:
+    """What one two-sample method, asked for by name, says of the two sets. None: the method has no such figure.
+
+    `convention`: what `statistic` is; `effect` with `effect_low, effect_high` is in the units `effect_reads`;
+    `detectable`: the value of the statistic that would have been found with probability 0.8; `n_real`, `n_fake`: the
+    rows tested, which `rows_read` describes; `seconds`: of the test. `parts` are the single statistics of a method that
+    joins several. `features`, `records` (scored by the witness) and `regions` are read on rows that the witness was not
+    fitted on; `note` says where they are missing and why.
+    """
+
+    name: str
+    family: str
+    convention: str
+    assumes: str
+    statistic: float | None
+    pvalue: float | None
+    effect: float | None
+    effect_low: float | None
+    effect_high: float | None
+    effect_reads: str
+    detectable: float | None
+    n_real: int
+    n_fake: int
+    rows_read: str
+    permutations: int
+    seconds: float
+    parts: tuple[MethodPart, ...] = ()
+    features: tuple[Attribution, ...] = ()
+    records: tuple[Record, ...] = ()
+    regions: tuple[Region, ...] = ()
+    note: str = ""
+
+
+@final
+@dataclass(frozen=True)
 class Comparison:
     """The evidence on whether REAL and FAKE differ, by how much, where, and whether FAKE is a copy.
 
-    `comparison["auc"]` is the `Metric` of that name. Results compare equal if all that they hold does.
+    `comparison["auc"]` is the `Metric` of that name. `regions`: where they differ, in words, the most telling first;
+    `tests`: the two-sample methods that were asked for. Results compare equal if all that they hold does.
     """
 
     verdict: Verdict
@@ -174,6 +238,8 @@ class Comparison:
     inputs: Mapping[str, Any]
     made_by: Mapping[str, Any]
     views: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    regions: tuple[Region, ...] = ()
+    tests: tuple[MethodReport, ...] = ()
 
     @property
     def alpha(self) -> float:
@@ -188,7 +254,19 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers, in the schema of the module's docstring."""
         parts = {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
-        order = ("verdict", "metrics", "columns", "inputs", "made_by", "test", "copies", "records", "views")
+        order = (
+            "verdict",
+            "metrics",
+            "columns",
+            "inputs",
+            "made_by",
+            "test",
+            "copies",
+            "records",
+            "regions",
+            "tests",
+            "views",
+        )
         return {"schema": SCHEMA} | {name: parts[name] for name in order}
 
     @classmethod
@@ -209,6 +287,8 @@ class Comparison:
                 inputs=dict(data["inputs"]),
                 made_by=dict(data["made_by"]),
                 views=dict(data["views"]),
+                regions=_regions(data.get("regions", ())),
+                tests=tuple(_method_report(item) for item in data.get("tests", ())),
             )
         except (KeyError, TypeError) as error:
             raise InputError(f"{name}: is not a whole comparison ({error}); write it anew with compare") from error
@@ -258,6 +338,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
+
+
+def _regions(items: Any) -> tuple[Region, ...]:
+    return tuple(_build(Region, dict(item, conditions=tuple(item["conditions"]))) for item in items)
+
+
+def _method_report(data: Mapping[str, Any]) -> MethodReport:
+    nested = {"parts": MethodPart, "features": Attribution, "records": Record}
+    built: dict[str, Any] = {name: tuple(_build(cls, item) for item in data[name]) for name, cls in nested.items()}
+    return _build(MethodReport, dict(data, **built, regions=_regions(data["regions"])))
 
 
 def _build(cls: type[T], data: Mapping[str, Any]) -> T:

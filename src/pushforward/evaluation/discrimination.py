@@ -24,7 +24,7 @@ from scipy import stats
 from ..fitters.classifier import auc, cross_fitted_scores
 from ..fitters.scorers import fit_scorer
 from .comparison import TestPart
-from .intervals import permutation_pvalue, stouffer
+from .intervals import relabelled_gap, stouffer
 
 Array = NDArray[np.float64]
 ROC_POINTS = 120
@@ -82,7 +82,7 @@ def sequential_test(
         seen_x, seen_y = np.concatenate(blocks_x[:k]), np.concatenate(blocks_y[:k])
         scorer = fit_scorer(x[seen_x], y[seen_y], model="boosting", seed=seed + k, categorical=list(categorical))
         a, b = scorer(x[blocks_x[k]]), scorer(y[blocks_y[k]])
-        gap, p = permutation_pvalue(a, b, permutations=permutations, rng=rng)
+        gap, p = relabelled_gap(a, b, permutations=permutations, rng=rng)
         gaps.append(gap)
         pvalues.append(p)
         weights.append(math.sqrt(1 / (1 / len(a) + 1 / len(b))))

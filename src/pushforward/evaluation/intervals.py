@@ -1,4 +1,4 @@
-"""Intervals and adjustments that hold for the statistic they are given to; NumPy only.
+"""Intervals and adjustments that hold for the statistic they are given to.
 
 - a share k/n: Wilson's score interval;
 - distances that are a supremum of differences of shares (Kolmogorov-Smirnov, total variation), and their means over
@@ -14,8 +14,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import stats
+
+from ..readings import permutation_pvalue
 
 KOLMOGOROV_MEAN = math.sqrt(math.pi / 2) * math.log(2)  # E sup |Brownian bridge| = 0.8687
 
@@ -51,16 +54,6 @@ def distance_interval(distance: float, bias: float, n: int, m: int, level: float
     return max(0.0, distance - bias - half), min(1.0, distance + half)
 
 
-def holm(pvalues: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Holm's (1979) adjusted p-values: all at most alpha are true findings but with probability alpha."""
-    p = np.asarray(pvalues, dtype=float)
-    order = np.argsort(p, kind="stable")
-    adjusted = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
-    result = np.empty_like(p)
-    result[order] = np.minimum(adjusted, 1.0)
-    return result
-
-
 def jackknife_stderr(leave_out: NDArray[np.float64]) -> NDArray[np.float64]:
     """Delete-a-group jackknife: `leave_out` (g, ...) are the figure without each of g equal groups of rows."""
     groups = len(leave_out)
@@ -68,28 +61,23 @@ def jackknife_stderr(leave_out: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.sqrt((groups - 1) / groups * spread)
 
 
-def permutation_pvalue(
+def relabelled_gap(
     x: NDArray[np.float64], y: NDArray[np.float64], *, permutations: int, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """`(mean(x) - mean(y), p)`: one-sided, p = (1 + #{T_b >= T}) / (1 + B) over relabellings of the pooled scores.
+    """`(mean(x) - mean(y), p)`: one-sided `permutation_pvalue` over relabellings of the pooled scores.
 
     Exact whatever the scores are, as long as they were fixed before the labels of these rows were seen.
     """
     pooled = np.concatenate([x, y])
     n, total = len(x), len(pooled)
-    statistic = float(x.mean() - y.mean())
-    observed = x.sum()
-    keys = rng.random((min(permutations, max(1, 4_000_000 // total)), total), dtype=np.float32)
-    exceed, done = 0, 0
-    tolerance = 1e-12 * max(1.0, float(np.abs(pooled).sum()))
-    while done < permutations:
-        block = min(len(keys), permutations - done)
-        if done:
-            keys = rng.random((block, total), dtype=np.float32)
-        chosen = np.argpartition(keys[:block], n - 1, axis=1)[:, :n]
-        exceed += int((pooled[chosen].sum(1) >= observed - tolerance).sum())
-        done += block
-    return statistic, (1 + exceed) / (1 + permutations)
+    block = min(permutations, max(1, 4_000_000 // total))
+    sums = []
+    for start in range(0, permutations, block):
+        keys = rng.random((min(block, permutations - start), total), dtype=np.float32)
+        sums.append(pooled[np.argpartition(keys, n - 1, axis=1)[:, :n]].sum(1))
+    rounding = 1e-12 * max(1.0, float(np.abs(pooled).sum()))  # of the sums, which may be all alike
+    pvalue = permutation_pvalue(float(x.sum()) - rounding, torch.from_numpy(np.concatenate(sums)))
+    return float(x.mean() - y.mean()), pvalue
 
 
 def stouffer(pvalues: NDArray[np.float64], weights: NDArray[np.float64]) -> float:

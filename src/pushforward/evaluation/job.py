@@ -35,11 +35,12 @@ class Suite:
     copy_queries: int
     copy_rows: int
     halvings: int
+    method_rows: int
 
 
 SUITES: Mapping[str, Suite] = {
-    "quick": Suite(20_000, 5, 999, 2_000, 50_000, 4_000, 50_000, 4),
-    "full": Suite(200_000, 10, 4_999, 5_000, 500_000, 50_000, 200_000, 16),
+    "quick": Suite(20_000, 5, 999, 2_000, 50_000, 4_000, 50_000, 4, 5_000),
+    "full": Suite(200_000, 10, 4_999, 5_000, 500_000, 50_000, 200_000, 16, 20_000),
 }
 
 

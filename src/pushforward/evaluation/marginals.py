@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from ..readings.adjust import holm
 from . import intervals
 from .comparison import P_FLOOR, Column, Metric
 from .frames import MISSING, Frame
@@ -59,7 +60,7 @@ def columns(frame: Frame, baseline: Sequence[tuple[Array, Array]], *, level: flo
                 else float(np.mean([s for s in shifts if s is not None])),
             )
         )
-    adjusted = intervals.holm(np.array([column.pvalue for column in found]))
+    adjusted = holm(np.array([column.pvalue for column in found]))
     found = [
         replace(column, pvalue=max(P_FLOOR, column.pvalue), pvalue_adjusted=max(P_FLOOR, float(p)))
         for column, p in zip(found, adjusted, strict=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .comparison import P_FLOOR, Comparison
+from .comparison import P_FLOOR, Comparison, MethodReport
+
+REGIONS = 8  # regions that are written out
 
 
 def p_text(p: float) -> str:
@@ -24,6 +26,9 @@ def markdown(comparison: Comparison) -> str:
         interval = "" if metric.low is None else f"{metric.low:.4g} … {metric.high:.4g}"
         baseline = "" if metric.baseline is None else f"{metric.baseline:.4g}"
         lines.append(f"| {metric.name} | {metric.value:.4g} | {interval} | {baseline} | {_cell(metric.reads)} |")
+    if comparison.regions:
+        lines += ["", "Where they differ, in words:", ""]
+        lines += [f"- {_cell(region.text)}" for region in comparison.regions[:REGIONS]]
     if comparison.columns:
         lines += [
             "",
@@ -37,10 +42,55 @@ def markdown(comparison: Comparison) -> str:
         )
     if len(comparison.columns) > 10:
         lines += ["", f"and {len(comparison.columns) - 10} more columns."]
+    lines += _tests(comparison)
     lines += ["", comparison.copies.note, ""]
     made = comparison.made_by
     lines.append(f"Baseline: {inputs['baseline']}. pushforward {made['version']}, seed {made['seed']}.")
     return "\n".join(lines) + "\n"
+
+
+def _tests(comparison: Comparison) -> list[str]:
+    """The two-sample methods that were asked for: a table, then what each says of where."""
+    if not comparison.tests:
+        return []
+    lines = ["", "| test | statistic | p | effect | interval | convention |", "|---|---|---|---|---|---|"]
+    for test in comparison.tests:
+        interval = "" if test.effect_low is None else f"{test.effect_low:.4g} … {number(test.effect_high)}"
+        p = "" if test.pvalue is None else p_text(test.pvalue)
+        effect = f"{number(test.effect)} ({_cell(test.effect_reads)})"
+        lines.append(
+            f"| {test.name} | {number(test.statistic)} | {p} | {effect} | {interval} | {_cell(test.convention)} |"
+        )
+    for test in comparison.tests:
+        lines += ["", f"{test.name}: {_cell(test.rows_read)}."]
+        lines += [f"- {_cell(line)}" for line in method_words(test, comparison.alpha)]
+    return lines
+
+
+def number(value: float | None) -> str:
+    """Four digits; empty where there is none."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def method_words(test: MethodReport, alpha: float, *, most: int = 3) -> list[str]:
+    """What a method says of how much would have been found, of the columns, its parts and the regions; a line each."""
+    lines = []
+    found = test.pvalue is not None and test.pvalue <= alpha
+    if test.detectable is not None and not found:
+        lines.append(f"a statistic of {test.detectable:.3g} would have been found with probability 0.8")
+    if test.features and found:
+        told = [item for item in test.features if item.fall > 2 * item.stderr][:5]
+        listed = ", ".join(f"{item.name} ({item.share:.0%})" for item in told)
+        if told:
+            lines.append(f"rests on: {listed} (shares of what shuffling single columns undoes)")
+    if test.parts:
+        listed = ", ".join(
+            part.name + ("" if part.adjusted is None else f" (p {p_text(part.adjusted)})") for part in test.parts[:5]
+        )
+        more = f", and {len(test.parts) - 5} more" if len(test.parts) > 5 else ""
+        lines.append(f"parts, adjusted: {listed}{more}")
+    lines += [region.text for region in test.regions[:most]]
+    return lines + ([test.note] if test.note and (found or test.pvalue is None) else [])
 
 
 def _cell(text: str) -> str:

@@ -6,6 +6,7 @@ Scales come from all rows given, whichever set they belong to: a scale that know
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,10 +26,14 @@ MOST_ROWS = 20_000
 
 @dataclass(frozen=True)
 class Space:
-    """`rows[role]` `(n, k)` and, in words, what they are."""
+    """`rows[role]` `(n, k)` and, in words, what they are; `blocks[j]`: the positions that column j of the frame became.
+
+    `blocks` is empty where the rows are not made of the frame's columns.
+    """
 
     rows: Mapping[str, Array]
     reads: str
+    blocks: tuple[tuple[int, ...], ...] = ()
 
 
 def space_of(datasets: Mapping[str, Dataset], frame: Frame) -> Space:
@@ -41,7 +46,9 @@ def space_of(datasets: Mapping[str, Dataset], frame: Frame) -> Space:
 def _mixed(frame: Frame) -> Space:
     pooled = np.concatenate(list(frame.rows.values()))
     blocks: list[Array] = []
+    ends = []
     for j in range(len(frame.names)):
+        ends.append(sum(block.shape[1] for block in blocks))
         values = pooled[:, j]
         if frame.kinds[j] == "category":
             width = min(len(frame.levels[j]), MOST_LEVELS + 1)
@@ -63,8 +70,9 @@ def _mixed(frame: Frame) -> Space:
         if not there.all():
             blocks.append((~there)[:, None].astype(np.float64))
     stacked = np.concatenate(blocks, 1) if blocks else np.zeros((len(pooled), 1))
+    spans = itertools.pairwise([*ends, stacked.shape[1]])
     what = "standardised columns, one-hot categories" if frame.categorical else "standardised coordinates"
-    return Space(_split(stacked, frame.rows), what)
+    return Space(_split(stacked, frame.rows), what, tuple(tuple(range(a, b)) for a, b in spans) if blocks else ())
 
 
 def _pixels(datasets: Mapping[str, Dataset]) -> Space:

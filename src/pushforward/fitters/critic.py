@@ -50,13 +50,13 @@ class CriticFitter:
             raise InputError(f"a critic needs at least {_FEWEST} rows on each side, not {len(x)} and {len(y)}")
         dtype = x.dtype if x.is_floating_point() else torch.float32
         data, fake = x.flatten(1).to(dtype), y.flatten(1).to(dtype)
-        (seen_x, kept_x), (seen_y, kept_y) = _keep_back(data, generator), _keep_back(fake, generator)
+        (seen_x, kept_x), (seen_y, kept_y) = keep_back(data, generator), keep_back(fake, generator)
         spread, centre = torch.std_mean(torch.cat([seen_x, seen_y]), 0)
         scale = torch.where(spread > 0, spread, 1.0)
-        weights = _initial_weights([data.shape[1], *[self.width] * self.depth, 1], data, generator)
+        weights = initial_weights([data.shape[1], *[self.width] * self.depth, 1], data, generator)
 
         def score(rows: Tensor) -> Tensor:
-            return _forward(weights, (rows.flatten(1) - centre) / scale)
+            return forward(weights, (rows.flatten(1) - centre) / scale)
 
         self._train(score, weights, seen_x, seen_y, kept_x, kept_y, generator)
         for w in weights:
@@ -78,7 +78,7 @@ class CriticFitter:
         optimiser = torch.optim.AdamW(weights, lr=self.learning_rate, weight_decay=self.weight_decay)
         best, best_gap, waited = [w.detach().clone() for w in weights], -math.inf, 0
         for step in range(1, self.steps + 1):
-            loss = -witness.gap(_batch(x, generator), _batch(y, generator))
+            loss = -witness.gap(batch(x, generator), batch(y, generator))
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             optimiser.step()
@@ -97,20 +97,22 @@ class CriticFitter:
                 w.copy_(kept)
 
 
-def _keep_back(rows: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+def keep_back(rows: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Three quarters of the rows, to be seen in training, and the quarter kept back."""
     order = torch.randperm(len(rows), generator=generator, device=generator.device).to(rows.device)
     kept = max(2, round(_KEPT_BACK * len(rows)))
     return rows[order[kept:]], rows[order[:kept]]
 
 
-def _batch(rows: Tensor, generator: Generator) -> Tensor:
+def batch(rows: Tensor, generator: Generator) -> Tensor:
+    """512 rows drawn with replacement, or all where there are no more."""
     if len(rows) <= _BATCH:
         return rows
     chosen = torch.randint(len(rows), (_BATCH,), generator=generator, device=generator.device)
     return rows[chosen.to(rows.device)]
 
 
-def _initial_weights(widths: list[int], like: Tensor, generator: Generator) -> list[Tensor]:
+def initial_weights(widths: list[int], like: Tensor, generator: Generator) -> list[Tensor]:
     """[W1, b1, W2, b2, ...] on `like`'s device: N(0, 1/fan in) and 0; the last layer a tenth of that, for a calm
     start.
     """
@@ -122,7 +124,8 @@ def _initial_weights(widths: list[int], like: Tensor, generator: Generator) -> l
     return weights
 
 
-def _forward(weights: list[Tensor], rows: Tensor) -> Tensor:
+def forward(weights: list[Tensor], rows: Tensor) -> Tensor:
+    """The perceptron's output `(n,)`: SiLU between the layers of `initial_weights`."""
     *hidden, (last, bias) = zip(weights[::2], weights[1::2], strict=True)
     for w, b in hidden:
         rows = silu(rows @ w + b)

@@ -8,20 +8,25 @@ Energy distance 2E|X-Y| - E|X-X'| - E|Y-Y'| is the MMD^2 of k(x, y) = -|x - y| (
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, final
+from types import MappingProxyType
+from typing import ClassVar, TypeAlias, final
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from pushforward.errors import InputError
 from pushforward.witness import Tag, Witness
 
 Kernel: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""`((p, d), (q, d)) -> (p, q)`, symmetric."""
+"""`((p, d), (q, d)) -> (p, q)`, symmetric. One that depends on differences of rows alone says so by an attribute
+`stationary = True`: its rows may then be centred, which saves digits."""
 
 _CHUNK = 1024  # rows scored at a time
+_GRID = (0.005, 0.95)  # quantiles of the distances between which bandwidths lie
+_MOST_DISTANCES = 2**23  # what torch.quantile takes
 _MEDIAN_ROWS = 512  # rows whose pairwise distances give the median: 130,816 of them
 
 
@@ -40,16 +45,123 @@ class GaussianKernel:
 
     bandwidth: float
 
+    stationary: ClassVar[bool] = True
+
     def __call__(self, a: Float[Tensor, "p d"], b: Float[Tensor, "q d"]) -> Float[Tensor, "p q"]:
         """The kernel matrix of the rows of `a` and `b`."""
         scale = 1.0 / (self.bandwidth * math.sqrt(2.0))
         return minus_squared_distances(a * scale, b * scale).exp_()
 
 
+def _scaled_distances(a: Tensor, b: Tensor, bandwidth: float) -> Tensor:
+    """|a_i - b_j| / bandwidth; equal rows are kept off 0 by 1e-12 so that gradients exist."""
+    return (1e-24 - minus_squared_distances(a / bandwidth, b / bandwidth).clamp_max_(0.0)).sqrt_()
+
+
+@final
+@dataclass(frozen=True)
+class LaplaceKernel:
+    """k(x, y) = exp(-|x - y| / bandwidth), the Euclidean norm."""
+
+    bandwidth: float
+
+    stationary: ClassVar[bool] = True
+
+    def __call__(self, a: Float[Tensor, "p d"], b: Float[Tensor, "q d"]) -> Float[Tensor, "p q"]:
+        """The kernel matrix of the rows of `a` and `b`."""
+        return (-_scaled_distances(a, b, self.bandwidth)).exp()
+
+
+@final
+@dataclass(frozen=True)
+class RationalQuadraticKernel:
+    """k(x, y) = (1 + |x - y|^2 / (2 exponent bandwidth^2))^-exponent: a mixture of Gaussian kernels of all widths."""
+
+    bandwidth: float
+    exponent: float = 1.0
+
+    stationary: ClassVar[bool] = True
+
+    def __call__(self, a: Float[Tensor, "p d"], b: Float[Tensor, "q d"]) -> Float[Tensor, "p q"]:
+        """The kernel matrix of the rows of `a` and `b`."""
+        scale = 1.0 / (self.bandwidth * math.sqrt(2.0 * self.exponent))
+        return (1.0 - minus_squared_distances(a * scale, b * scale)).clamp(min=1.0) ** -self.exponent
+
+
+@final
+@dataclass(frozen=True)
+class InverseMultiquadricKernel:
+    """k(x, y) = (1 + |x - y|^2 / bandwidth^2)^(-1/2)."""
+
+    bandwidth: float
+
+    stationary: ClassVar[bool] = True
+
+    def __call__(self, a: Float[Tensor, "p d"], b: Float[Tensor, "q d"]) -> Float[Tensor, "p q"]:
+        """The kernel matrix of the rows of `a` and `b`."""
+        return (1.0 - minus_squared_distances(a / self.bandwidth, b / self.bandwidth)).clamp(min=1.0).rsqrt()
+
+
+@final
+@dataclass(frozen=True)
+class PolynomialKernel:
+    """k(x, y) = (x'y / bandwidth^2 + offset)^degree: compares moments up to `degree` and is blind beyond.
+
+    Not invariant to shifts; with `offset` > 0 its MMD is 0 only where all moments up to `degree` agree, which does not
+    depend on the origin, but its value does. (KID is degree 3, bandwidth sqrt d, offset 1.)
+    """
+
+    bandwidth: float
+    degree: int = 3
+    offset: float = 1.0
+
+    def __call__(self, a: Float[Tensor, "p d"], b: Float[Tensor, "q d"]) -> Float[Tensor, "p q"]:
+        """The kernel matrix of the rows of `a` and `b`."""
+        return (a @ b.T / self.bandwidth**2 + self.offset) ** self.degree
+
+
+@final
+@dataclass(frozen=True)
+class MultiscaleKernel:
+    """The mean of Gaussian kernels of several bandwidths: sees coarse and fine differences at once."""
+
+    bandwidths: tuple[float, ...]
+    stationary: ClassVar[bool] = True
+
+    def __call__(self, a: Float[Tensor, "p d"], b: Float[Tensor, "q d"]) -> Float[Tensor, "p q"]:
+        """The kernel matrix of the rows of `a` and `b`."""
+        half = 0.5 * minus_squared_distances(a, b)
+        total = (half / self.bandwidths[0] ** 2).exp_()
+        for bandwidth in self.bandwidths[1:]:
+            total += (half / bandwidth**2).exp_()
+        return total / len(self.bandwidths)
+
+
+KERNELS: Mapping[str, Callable[[float], Kernel]] = MappingProxyType(
+    {
+        "gaussian": GaussianKernel,
+        "laplace": LaplaceKernel,
+        "rational-quadratic": RationalQuadraticKernel,
+        "imq": InverseMultiquadricKernel,
+        "polynomial": PolynomialKernel,
+    }
+)
+"""Name -> kernel of a bandwidth."""
+
+
+def kernel_named(name: str, bandwidth: float) -> Kernel:
+    """The kernel of `KERNELS` at a bandwidth; `InputError` for an unknown name."""
+    if name not in KERNELS:
+        raise InputError(f"unknown kernel {name!r}; known are {', '.join(KERNELS)}")
+    return KERNELS[name](bandwidth)
+
+
 @final
 @dataclass(frozen=True)
 class EnergyKernel:
     """k(x, y) = -|x - y|: its MMD^2 is the energy distance (not its square root, not its half)."""
+
+    stationary: ClassVar[bool] = True
 
     def __call__(self, a: Float[Tensor, "p d"], b: Float[Tensor, "q d"]) -> Float[Tensor, "p q"]:
         """Minus the distances of the rows of `a` and `b`; equal rows are kept off 0 by 1e-12 so that gradients
@@ -76,6 +188,18 @@ def median_distance(z: Float[Tensor, "n d"], *, generator: Generator) -> float:
     return float(positive.mean()) if len(positive) else 1.0
 
 
+def bandwidth_grid(z: Float[Tensor, "n d"], count: int) -> list[float]:
+    """`count` bandwidths in geometric steps, from half the .005 quantile of the positive distances between rows of `z`
+    to their .95 quantile; none where all rows are equal. Takes n^2/2 distances: give it some hundred rows."""
+    distances = torch.nn.functional.pdist(z.double() - z.double().mean(0))
+    distances = distances[distances > 0.0]
+    if not len(distances):
+        return []
+    low, high = torch.quantile(distances[:_MOST_DISTANCES], distances.new_tensor(_GRID)).tolist()
+    low *= 0.5
+    return [low * (high / low) ** (i / max(1, count - 1)) for i in range(count)]
+
+
 def kernel_witness(
     kernel: Kernel, x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, squared_norm: float | None = None
 ) -> Witness:
@@ -84,7 +208,7 @@ def kernel_witness(
     Scores `(k, *d)` rows against all n + m in chunks, in the rows' own dtype. Certified, tight on `x` and `y`, and
     differentiable where the kernel is.
     """
-    centre = torch.cat([x, y]).mean(0)
+    centre = torch.cat([x, y]).mean(0) if getattr(kernel, "stationary", False) else x.new_zeros(x.shape[1])
     data, fake = x - centre, y - centre
 
     def mean_difference(t: Tensor) -> Tensor:

@@ -12,16 +12,18 @@ float32 then rounds is the fluctuation alone. The observed statistic itself is s
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations_with_replacement, pairwise
 from typing import final
 
 import torch
+import torch.distributed
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pushforward.errors import InputError
 from pushforward.witness import Estimate
 
+_LEAST_TILE = 128
 _TILE = 2048  # fewer, larger operations: each one makes its threads wait for each other
 
 
@@ -89,24 +91,27 @@ def kernel_sums(
     tile: int = _TILE,
 ) -> KernelSums:
     """One pass over the tiles of k([x; y], [x; y]): `kernel` is `((p, d), (q, d)) -> (p, q)`, symmetric, and returns
-    a new matrix, which is overwritten.
+    a new matrix, which is overwritten. Where it says `stationary = True`, it is given centred rows.
 
     `x` and `y` need two rows each (`InputError`). `members` `(N, B)` marks the relabellings; without it only the
-    observed sums are made.
+    observed sums are made. Where `torch.distributed` is set up, its processes share the tiles out and add up their
+    sums; all must be given the same rows and members, and all get the same answer.
     """
     n, m = len(x), len(y)
     if min(n, m) < 2:
         raise InputError(f"a kernel statistic needs at least two rows on each side, not {n} and {m}")
     z = torch.cat([x.flatten(1), y.flatten(1)]).double()
-    z = z - z.mean(0)  # squared distances cancel in proportion to the squared norms
+    if getattr(kernel, "stationary", False):
+        z = z - z.mean(0)  # squared distances cancel in proportion to the squared norms
     sample = z[:: max(1, (n + m) // 256)]
     mean = float(kernel(sample, sample).mean())
     blocks = _blocks(0, n, tile) + _blocks(n, n + m, tile)
     side = z.new_zeros(2, n + m)
     diagonal = z.new_zeros(n + m)
     quadratic = z.new_zeros(0 if members is None else members.shape[1])
-    for i, rows in enumerate(blocks):
-        for columns in blocks[i:]:
+    ranks, rank = _processes()
+    for number, (rows, columns) in enumerate(combinations_with_replacement(blocks, 2)):
+        if number % ranks == rank:
             k = kernel(z[rows], z[columns])
             side[int(columns.start >= n), rows] += k.sum(1)
             if columns is rows:
@@ -118,9 +123,43 @@ def kernel_sums(
                 product = k.sub_(mean).float() @ members[columns].float()
                 share = product.mul_(members[rows]).sum(0, dtype=torch.float64)
                 quadratic += share if columns is rows else 2.0 * share
+    if ranks > 1:
+        for part in (side, diagonal, quadratic):
+            torch.distributed.all_reduce(part)
     # the same constant off everything: no statistic changes, and the sums are those of the product above
     side -= mean * torch.tensor([[n], [m]]).to(side)
     return KernelSums(side[0], side[1], diagonal - mean, quadratic, n, m)
+
+
+def _processes() -> tuple[int, int]:
+    """How many processes share the work, and which of them this is."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_world_size(), torch.distributed.get_rank()
+    return 1, 0
+
+
+def tile_for(memory_budget: int | None, rows: int, width: int, permutations: int) -> int:
+    """The side of the tiles with which `kernel_sums` stays within `memory_budget` bytes beside the caller's own rows.
+
+    Held are the rows in float64, the marks of the relabellings, a few tiles, and the tiles' products with the marks.
+    `InputError`, with the least budget, where not even tiles of 128 rows fit.
+    """
+    if memory_budget is None:
+        return _TILE
+
+    def need(tile: int) -> int:
+        return rows * (16 * width + permutations + 32) + tile * (24 * tile + 12 * permutations + 32 * width)
+
+    if need(_LEAST_TILE) > memory_budget:
+        least = -(-need(_LEAST_TILE) // 1_000_000)
+        raise InputError(
+            f"a memory budget of {memory_budget:,} bytes is too small for {rows:,} rows and {permutations} "
+            f"permutations; give at least {least} MB, or fewer permutations"
+        )
+    tile = _LEAST_TILE
+    while tile < _TILE and need(2 * tile) <= memory_budget:
+        tile *= 2
+    return tile
 
 
 def _blocks(start: int, stop: int, tile: int) -> list[slice]:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..evaluation.comparison import P_FLOOR, Column, Comparison, Metric
+from ..evaluation.comparison import P_FLOOR, Attribution, Column, Comparison, Metric
+from ..readings.regions import Region
 from . import charts
 
 MOST_COLUMNS = 200  # rows of the column table; the JSON has them all
@@ -43,14 +44,18 @@ def html_page(comparison: Comparison) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    filters: dict[str, Any] = {
         "figure": figure,
         "p": p_text,
         "percent": percent,
         "cell": cell,
         "two": two,
         "count": lambda n: f"{n:,}",
+        "claim": claim,
+        "share": share,
+        "score": score,
     }
+    environment.filters |= filters
     inputs = comparison.inputs
     pictures = {name: Markup(svg) for name, svg in _pictures(comparison).items()}
     marginals = [
@@ -63,6 +68,8 @@ def html_page(comparison: Comparison) -> str:
         metric_bars={metric.name: metric_bar(metric) for metric in comparison.metrics},
         columns=comparison.columns[:MOST_COLUMNS],
         column_bars=_column_bars(comparison.columns),
+        show_regions=bool(comparison.regions) or comparison.verdict.detected,
+        attribution_bars={test.name: _attribution_bars(test.features) for test in comparison.tests},
         pictures=pictures,
         scatter=[Markup(svg) for svg in charts.scatter(comparison.views["pca"])],
         marginals=marginals,
@@ -141,6 +148,16 @@ def _column_bars(columns: tuple[Column, ...]) -> dict[str, Bar]:
     }
 
 
+def _attribution_bars(features: tuple[Attribution, ...]) -> list[Bar]:
+    """Falls of the gap with two standard errors, on one scale for all columns of a method."""
+    ends = [(item.fall - 2 * item.stderr, item.fall + 2 * item.stderr) for item in features]
+    low, high = min([0.0, *(a for a, _ in ends)]), max([0.0, *(b for _, b in ends)]) or 1.0
+    return [
+        _bar(low, high, a, b, item.fall, None, f"fall {figure(item.fall)}, standard error {item.stderr:.2g}")
+        for item, (a, b) in zip(features, ends, strict=True)
+    ]
+
+
 def _bar(start: float, end: float, low: float, high: float, value: float, baseline: float | None, reads: str) -> Bar:
     def place(x: float) -> float:
         return round(100 * (x - start) / (end - start), 2)
@@ -187,6 +204,20 @@ def percent(value: float | None) -> str:
 def p_text(p: float) -> str:
     """`p` with two digits; at the floor, a bound."""
     return f"≤ {P_FLOOR:.0e}" if p <= P_FLOOR else f"{p:.2g}" if p < 0.995 else "1"
+
+
+def claim(region: Region) -> str:
+    """What a region's text says after its conditions."""
+    return region.text[len(" and ".join(region.conditions)) + 2 :]
+
+
+def share(value: float) -> str:
+    return f"{100 * value:.0f}%".replace("-", "−")
+
+
+def score(value: float) -> str:
+    """The score of a record: two decimals, or two digits where those would be noughts."""
+    return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
 
 
 def cell(value: Any) -> str:

@@ -14,7 +14,7 @@ from pushforward.twosample.methods import METHODS, find_method
 from pushforward.twosample.result import TestResult
 from pushforward.witness import Estimate, Statistic
 
-DEFAULT = "mmd"
+DEFAULT = "mmd-agg"
 
 
 def two_sample(
@@ -74,7 +74,7 @@ def two_sample(
 def distance(
     x: Any,
     y: Any,
-    method: str = DEFAULT,
+    method: str,
     *,
     level: float = 0.95,
     seed: int = 0,

@@ -44,15 +44,16 @@ def classifier_test(
     estimate), the more powerful one. "accuracy": the mean of the two sides' shares of rightly classified rows, at the
     logit ln p/q = 0 (Lopez-Paz and Oquab 2017). `null` "binomial" gives the accuracy its exact binomial tail instead of
     permutations; it takes equally many held-out rows of each side, where it is valid because a sum of independent
-    indicators with mean 1/2 is no more spread than the binomial (Hoeffding 1956). The effect is the held-out AUC.
+    indicators with mean 1/2 is no more spread than the binomial (Hoeffding 1956). "auc": the held-out AUC itself, which
+    asks for the order of the scores alone. The effect is the held-out AUC.
     `model` and `categorical` as in `pushforward.fitters.cross_fitted_scores`.
     """
-    if statistic not in ("logit", "accuracy") or null not in ("permutation", "binomial"):
-        raise InputError('the statistic is "logit" or "accuracy" and the null "permutation" or "binomial"')
+    if statistic not in _HELD or null not in ("permutation", "binomial"):
+        raise InputError('the statistic is "logit", "accuracy" or "auc" and the null "permutation" or "binomial"')
     if null == "binomial" and statistic != "accuracy":
         raise InputError('the binomial null is for statistic="accuracy"; the logit needs null="permutation"')
     started = time.perf_counter()
-    (fit_x, test_x), (fit_y, test_y) = _split(x, train, generator), _split(y, train, generator)
+    (fit_x, test_x), (fit_y, test_y) = split(x, train, generator), split(y, train, generator)
     fitter = ClassifierFitter(model, WASSERSTEIN, tuple(categorical))  # phi = psi = the logit itself
     logit = fitter(fit_x, fit_y, generator=generator)
     scores_x, scores_y = logit.phi(test_x), logit.psi(test_y)
@@ -61,8 +62,8 @@ def classifier_test(
         found = Significance(value, pvalue, torch.empty(0, dtype=torch.float64))
         permutations = 0
     else:
-        held = _IDENTITY if statistic == "logit" else _ACCURACY
-        found = permutation_test(held, scores_x, scores_y, permutations=permutations, generator=generator)
+        ranked = ranks(scores_x, scores_y) if statistic == "auc" else (scores_x, scores_y)
+        found = permutation_test(_HELD[statistic], *ranked, permutations=permutations, generator=generator)
     return _result(
         "c2st" if statistic == "logit" else "c2st-accuracy",
         found,
@@ -87,7 +88,7 @@ def witness_test(
     The statistic is the gap. The effect is the held-out AUC of psi, which is the critic's score up to a monotone map.
     """
     started = time.perf_counter()
-    (fit_x, test_x), (fit_y, test_y) = _split(x, train, generator), _split(y, train, generator)
+    (fit_x, test_x), (fit_y, test_y) = split(x, train, generator), split(y, train, generator)
     witness = (fitter or CriticFitter())(fit_x, fit_y, generator=generator)
     found = permutation_test(witness, test_x, test_y, permutations=permutations, generator=generator)
     with torch.no_grad():
@@ -119,6 +120,17 @@ def _positive(scores: Tensor) -> Tensor:
 # Witnesses on scores. The gap of the second is (share of x called data + share of y called model) / 2.
 _IDENTITY = Witness(phi=lambda s: s, psi=lambda s: s)
 _ACCURACY = Witness(phi=lambda s: 0.5 + 0.5 * _positive(s), psi=lambda s: 0.5 * _positive(s))
+_AUC = Witness(phi=lambda s: 0.5 + s, psi=lambda s: s)  # of ranks divided by their number
+_HELD = {"logit": _IDENTITY, "accuracy": _ACCURACY, "auc": _AUC}
+
+
+def ranks(a: Float[Tensor, " n"], b: Float[Tensor, " m"]) -> tuple[Float[Tensor, " n"], Float[Tensor, " m"]]:
+    """Pooled ranks divided by n + m, ties sharing their mean: mean of a less mean of b is AUC - 1/2."""
+    pooled = torch.cat([a, b]).double().contiguous()
+    order = pooled.sort().values
+    below, upto = (torch.searchsorted(order, pooled, right=right) for right in (False, True))
+    share = (below + upto) / (2.0 * len(pooled))
+    return share[: len(a)], share[len(a) :]
 
 
 def _binomial(scores_x: Tensor, scores_y: Tensor) -> tuple[float, float]:
@@ -131,7 +143,7 @@ def _binomial(scores_x: Tensor, scores_y: Tensor) -> tuple[float, float]:
     return right / (2 * each), float(binom.sf(right - 1, 2 * each, 0.5))
 
 
-def _split(rows: Tensor, train: float, generator: Generator) -> tuple[Tensor, Tensor]:
+def split(rows: Tensor, train: float, generator: Generator) -> tuple[Tensor, Tensor]:
     """A random share `train` of the rows, and the rest."""
     if not 0.0 < train < 1.0:
         raise InputError(f"the share to train on must lie between 0 and 1, not {train}")

@@ -4,10 +4,40 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from pushforward.errors import InputError
-from pushforward.twosample import heldout, mmd
+from pushforward.twosample import (
+    aggregate,
+    betting,
+    bounds,
+    characteristic,
+    deep,
+    densities,
+    discrete,
+    features,
+    gaussian,
+    graphs,
+    heldout,
+    kernels,
+    likelihood,
+    moments,
+    ranks,
+    ridge,
+    sequential,
+    subsampled,
+)
 from pushforward.twosample.method import Method
 
-METHODS: Mapping[str, Method] = MappingProxyType({**mmd.METHODS, **heldout.METHODS})
+_FAMILIES = (
+    (aggregate, kernels, subsampled, features, deep),
+    (moments, characteristic),
+    (ranks, graphs),
+    (densities, discrete, gaussian, likelihood, bounds),
+    (ridge, heldout),
+    (sequential, betting),
+)
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {name: method for rooms in _FAMILIES for room in rooms for name, method in room.METHODS.items()}
+)
 """Name -> `Method`."""
 
 
