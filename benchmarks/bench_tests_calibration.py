@@ -63,9 +63,10 @@ OPTIONS: dict[str, list[tuple[str, dict[str, Any]]]] = {
 ONE_COLUMN = {"wasserstein-1d", "wald-wolfowitz"}
 
 
-def batch(method: str, options: dict[str, Any], family: str, seeds: range) -> tuple[list[float], str]:
+def batch(method: str, variant: int, family: str, seeds: range) -> tuple[list[float], str]:
     """The p-values for these seeds, and why the method refused the family, if it did."""
     torch.set_num_threads(1)
+    options = OPTIONS.get(method, [("", {})])[variant][1]
     if options.get("model") == "small-forest":
         from sklearn.ensemble import RandomForestClassifier
 
@@ -106,10 +107,10 @@ def main() -> None:
     pieces = [range(s, min(s + 50, a.repetitions)) for s in range(0, a.repetitions, 50)]
     with ProcessPoolExecutor(a.workers) as pool:
         for method in a.methods:
-            for variant, options in OPTIONS.get(method, [("", {})]):
+            for number, (variant, _) in enumerate(OPTIONS.get(method, [("", {})])):
                 name, found, started = f"{method} ({variant})" if variant else method, {}, time.perf_counter()
                 jobs = {
-                    family: [pool.submit(batch, method, options, family, piece) for piece in pieces] for family in NULLS
+                    family: [pool.submit(batch, method, number, family, piece) for piece in pieces] for family in NULLS
                 }
                 for family, futures in jobs.items():
                     parts = [future.result() for future in futures]

@@ -25,6 +25,7 @@ def test_wilson_known_values() -> None:
         assert intervals.wilson(k / n, n) == pytest.approx((low, high), abs=5e-5)
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.2])
 def test_distance_interval_covers(shift: float) -> None:
     """KS of U(0,1) and U(shift, 1 + shift) is `shift`. 300 repetitions at 95 %: more than 35 misses are a defect."""
     rng = np.random.default_rng(1)

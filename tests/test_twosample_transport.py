@@ -58,7 +58,7 @@ def test_every_method_is_tested() -> None:
 
 @pytest.mark.parametrize(
     ("name", "options", "tail"),
-    [(name, options, tail) for name, options in CASES for tail in ("ties", "heavy")],
+    [(*case, "ties") for case in CASES] + [(*case, "heavy") for case in CASES[::2]],
 )
 def test_type_one_error(name: str, options: dict[str, Any], tail: str) -> None:
     """Level .05 at n = 14, m = 10 in 40 tests: more than 12 rejections have probability below 1e-7, and a level of .5
@@ -104,7 +104,7 @@ def test_all_relabellings_at_once_are_the_relabellings(name: str, options: dict[
 
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_gradients(name: str, options: dict[str, Any]) -> None:
-    x, y = (rows.requires_grad_() for rows in pair(4, 3, 0.4, 0, width(name)))
+    x, y = (rows.requires_grad_() for rows in pair(3, 2, 0.4, 0, width(name)))
     if "sinkhorn" in name:
         options = {**options, "blur": 0.7}
     statistic = METHODS[name].statistic(**{k: v for k, v in options.items() if k != "rows"})

@@ -5,7 +5,9 @@
 - `DeepKernelFitter`: the mean difference of a kernel trained for the power of its test;
 - `KernelFitter`: the kernel mean difference, in closed form;
 - `MeanFitter`: the difference of means in a pooled metric (Hotelling);
-- `NeighbourFitter`: the log ratio of nearest neighbours.
+- `LipschitzCriticFitter`: a neural critic for the Wasserstein distance, its steepness penalised, not certified;
+- `NeighbourFitter`: the log ratio of nearest neighbours;
+- `SinkhornFitter`, `TransportFitter`: dual potentials of entropic and of exact transport.
 """
 
 from pushforward.fitters.classifier import ClassifierFitter, auc, cross_fitted_scores
@@ -24,8 +26,11 @@ from pushforward.fitters.kernel import (
     kernel_witness,
     median_distance,
 )
+from pushforward.fitters.lipschitz import LipschitzCriticFitter
 from pushforward.fitters.moments import MeanFitter
 from pushforward.fitters.neighbours import NeighbourFitter
+from pushforward.fitters.sinkhorn import SinkhornFitter
+from pushforward.fitters.transport import TransportFitter
 
 __all__ = [
     "KERNELS",
@@ -37,11 +42,14 @@ __all__ = [
     "InverseMultiquadricKernel",
     "KernelFitter",
     "LaplaceKernel",
+    "LipschitzCriticFitter",
     "MeanFitter",
     "MultiscaleKernel",
     "NeighbourFitter",
     "PolynomialKernel",
     "RationalQuadraticKernel",
+    "SinkhornFitter",
+    "TransportFitter",
     "auc",
     "cross_fitted_scores",
     "kernel_witness",

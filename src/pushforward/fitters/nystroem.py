@@ -83,7 +83,7 @@ def spectral_basis(
     mean /= len(z)
     variances, axes = torch.linalg.eigh(second / len(z) - torch.outer(mean, mean))
     variances, axes = variances.flip(0), axes.flip(1)
-    floor = torch.maximum(variances[0] * _RANK, _ROUNDING * second.trace() / len(z))
+    floor = torch.maximum(variances[:1].sum() * _RANK, _ROUNDING * second.trace() / len(z))
     rank = int((variances > floor).sum())
     rank = rank if most is None else min(rank, most)
     axes = axes[:, :rank] / variances[:rank].sqrt()

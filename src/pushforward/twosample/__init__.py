@@ -1,8 +1,9 @@
 """Two-sample tests by name: a statistic and its null -> `TestResult`.
 
 `two_sample(x, y, method)` answers whether two sets differ, `distance(x, y, method)` by how much, `discrepancy(method)`
-is its statistic as a function to differentiate; `METHODS` lists the ways. For streams, `ClassifierBetting` and `KernelBetting` may be
-looked at after every batch; for one sample against two known densities there is `likelihood_ratio_test`.
+is its statistic as a function to differentiate; `METHODS` lists the ways. For streams, `ClassifierBetting` and
+`KernelBetting` may be looked at after every batch; for one sample and two known densities there is
+`likelihood_ratio_test`.
 """
 
 from pushforward.twosample.betting import KernelBetting

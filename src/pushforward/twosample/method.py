@@ -36,7 +36,7 @@ class Method:
     convention: str
     cost: str
     effect: str
-    assumes: str = "nothing"
+    assumes: str = "independent rows"
     test: Callable[..., TestResult] | None = None
     distance: Callable[..., Estimate] | None = None
     statistic: Callable[..., Statistic] | None = None

@@ -16,6 +16,7 @@ from pushforward.twosample import (
     gaussian,
     graphs,
     heldout,
+    ipm,
     kernels,
     likelihood,
     moments,
@@ -23,6 +24,7 @@ from pushforward.twosample import (
     ridge,
     sequential,
     subsampled,
+    transport,
 )
 from pushforward.twosample.method import Method
 
@@ -30,6 +32,7 @@ _FAMILIES = (
     (aggregate, kernels, subsampled, features, deep),
     (moments, characteristic),
     (ranks, graphs),
+    (transport, ipm),
     (densities, discrete, gaussian, likelihood, bounds),
     (ridge, heldout),
     (sequential, betting),
