@@ -2,7 +2,7 @@
 
     python benchmarks/bench_tests_calibration.py [--repetitions 1000] [--methods mmd ks ...] [--workers 2]
 
-x and y have 40 and 32 rows of one distribution: whole numbers with ties, a heavy-tailed one, one of 500 dimensions
+x and y have 36 and 28 rows of one distribution: whole numbers with ties, a heavy-tailed one, one of 500 dimensions
 (`two_sample_data.NULLS`). A rate is inside the exact 99.9 % band where the binomial law of a valid test would put it
 999 times in 1000; below the band a test is conservative, above it broken. Sequential tests report the p-value at their
 largest wealth, that is under the worst optional stopping. Results are merged into docs/benchmarks/two-sample.json after
@@ -28,7 +28,7 @@ from pushforward.twosample import METHODS, two_sample
 from two_sample_data import NULLS
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "benchmarks" / "two-sample.json"
-N, M, PERMUTATIONS = 40, 32, 199
+N, M, PERMUTATIONS = 36, 28, 99
 ALPHAS = (0.05, 0.01)
 QUICK = CriticFitter(width=8, depth=1, steps=20)
 
@@ -51,8 +51,10 @@ OPTIONS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "critic": [("20 steps", {"fitter": QUICK})],
     "mmd-deep": [("10 steps", {"fitter": DeepKernelFitter(width=8, steps=10)})],
     "lipschitz-critic": [("20 steps", {"fitter": LipschitzCriticFitter(width=8, depth=1, steps=20)})],
-    "nwj": [("20 steps", {"fitter": QUICK})],
-    "dv": [("20 steps", {"fitter": QUICK})],
+    "nwj": [("logistic", {"model": "logistic"})],
+    "dv": [("logistic", {"model": "logistic"})],
+    "tv-accuracy": [("logistic", {"model": "logistic"})],
+    "dudley": [("16 rows", {"rows": 16})],
     "me": [("20 steps", {"steps": 20})],
     "scf": [("20 steps", {"steps": 20})],
     "lrt": [("two normals", {"log_p": _log_normal(0.0), "log_q": _log_normal(0.3)})],

@@ -76,8 +76,8 @@ def aggregated_test(
     observed[: len(x)] = True
     labellings = torch.cat([observed, members], 1)
     with torch.no_grad():
-        evidences = [_evidence(*kernel, rows, chosen, labellings, len(x)) for kernel in _bank(chosen, bandwidths)]
-        evidences = [e for e in evidences if len(e.logs)]
+        found = (_evidence(*kernel, rows, chosen, labellings, len(x)) for kernel in _bank(chosen, bandwidths))
+        evidences = [e for e in found if e is not None]
         joint = _join(torch.cat([e.logs for e in evidences])) if evidences else torch.zeros(1 + permutations)
         tested = time.perf_counter()
         effect = ridge_auc(x, y, generator=generator, landmarks=landmarks, bandwidths=bandwidths)
@@ -132,16 +132,20 @@ class _Evidence:
         return Witness(lambda t: inner.phi(scaling(t)), lambda t: inner.psi(scaling(t)), inner.tags)
 
 
-def _evidence(name: str, kernel: Kernel, rows: Tensor, landmarks: Tensor, labellings: Tensor, n: int) -> _Evidence:
-    """Steps 1 to 3 for one kernel."""
+def _evidence(
+    name: str, kernel: Kernel, rows: Tensor, landmarks: Tensor, labellings: Tensor, n: int
+) -> _Evidence | None:
+    """Steps 1 to 3 for one kernel; None where it sees no two rows differ."""
     basis = spectral_basis(kernel, rows, landmarks)
     s = basis.variances
-    levels = [k for k in LEVELS if k <= len(s)] if len(s) else []
-    weights = torch.stack([s / (s + s[k - 1]) for k in levels] + [s / s[:1]]) if len(s) else s.new_empty(0, 0)
+    if not len(s):
+        return None
+    levels = [k for k in LEVELS if k <= len(s)]
+    weights = torch.stack([s / (s + s[k - 1]) for k in levels] + [s / s[0]])
     sums = projections(basis, rows, labellings, width=len(landmarks)).double()
     differences = sums * (1.0 / n + 1.0 / (len(rows) - n))  # the coordinates of all rows sum to 0
     values = weights @ differences**2
-    names = (*(f"{name}, {k} coordinates" for k in levels), f"{name}, MMD")[: len(weights)]
+    names = (*(f"{name}, {k} coordinates" for k in levels), f"{name}, MMD")
     return _Evidence(name, basis, names, values, _tail_evidence(values), weights, differences[:, 0])
 
 
@@ -163,6 +167,8 @@ def _join(logs: Float[Tensor, "k L"]) -> Float[Tensor, " L"]:
 
 def _parts(evidences: list[_Evidence]) -> tuple[Part, ...]:
     """Every statistic with its own p-value and the one adjusted for all, most telling first."""
+    if not evidences:
+        return ()
     highest = torch.cat([e.logs for e in evidences]).amax(0)
     parts = [
         Part(

@@ -91,10 +91,11 @@ class KernelLoss:
 
     def __call__(self, x: Float[Tensor, "n *d"], y: Float[Tensor, "m *d"]) -> Float[Tensor, ""]:
         """The statistic, in the rows' precision."""
-        a, b = x.flatten(1), y.flatten(1)
-        centre = torch.cat([a, b]).detach().mean(0)
-        a, b, n, m = a - centre, b - centre, len(a), len(b)
+        a, b, n, m = x.flatten(1), y.flatten(1), len(x), len(y)
         k = self._kernel(a, b)
+        if getattr(k, "stationary", False):
+            centre = torch.cat([a, b]).detach().mean(0)
+            a, b = a - centre, b - centre
         xx, yy, xy = k(a, a), k(b, b), k(a, b).mean()
         if not self.unbiased:
             return xx.mean() + yy.mean() - 2.0 * xy
