@@ -167,7 +167,7 @@ def test_records_are_rows_of_the_data(points: Comparison, bad_table: Comparison,
 def test_images_are_judged(images: Comparison) -> None:
     assert images.verdict.detected
     assert "principal components" in images.inputs["classifier_sees"]
-    assert {part.name for part in images.test.parts} == {"classifier", "columns", "mmd"}
+    assert {part.name for part in images.test.parts} == {"classifier", "columns", "kernels"}
     assert images["mmd2"].low > images["mmd2"].baseline  # type: ignore[operator]
 
 

@@ -30,7 +30,7 @@ class Suite:
     classifier_rows: int
     folds: int
     permutations: int
-    mmd_rows: int
+    kernel_rows: int
     association_rows: int
     copy_queries: int
     copy_rows: int
@@ -39,8 +39,8 @@ class Suite:
 
 
 SUITES: Mapping[str, Suite] = {
-    "quick": Suite(20_000, 5, 999, 2_000, 50_000, 4_000, 50_000, 4, 5_000),
-    "full": Suite(200_000, 10, 4_999, 5_000, 500_000, 50_000, 200_000, 16, 20_000),
+    "quick": Suite(20_000, 5, 999, 4_000, 50_000, 4_000, 50_000, 4, 5_000),
+    "full": Suite(200_000, 10, 4_999, 10_000, 500_000, 50_000, 200_000, 16, 20_000),
 }
 
 

@@ -55,7 +55,7 @@ class GaussianKernel:
 
 def _scaled_distances(a: Tensor, b: Tensor, bandwidth: float) -> Tensor:
     """|a_i - b_j| / bandwidth; equal rows are kept off 0 by 1e-12 so that gradients exist."""
-    return (1e-24 - minus_squared_distances(a / bandwidth, b / bandwidth).clamp_max_(0.0)).sqrt_()
+    return minus_squared_distances(a / bandwidth, b / bandwidth).clamp_max_(-1e-24).neg_().sqrt_()
 
 
 @final
@@ -167,7 +167,8 @@ class EnergyKernel:
         """Minus the distances of the rows of `a` and `b`; equal rows are kept off 0 by 1e-12 so that gradients
         exist.
         """
-        return -(1e-24 - minus_squared_distances(a, b).clamp_max_(0.0)).sqrt()
+        distances = minus_squared_distances(a, b).clamp_max_(-1e-24).neg_().sqrt_()
+        return -distances if distances.requires_grad else distances.neg_()
 
 
 def median_distance(z: Float[Tensor, "n d"], *, generator: Generator) -> float:
