@@ -7,13 +7,13 @@ READY := $(VENV)/.ready
 # Idle threads sleep instead of spinning, so that shared cores are not wasted.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test check bench format clean
+.PHONY: demo test check bench bench-tests format clean
 
 demo: $(READY)
 	$(BIN)/pushforward demo --out demo --force
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -24,7 +24,14 @@ check: $(READY)
 	$(BIN)/python -m pip check
 
 bench: $(READY)
-	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/bench_mmd.py benchmarks/bench_modes.py benchmarks/bench_tables.py; do \
+	  $(BIN)/python $$script || exit 1; done
+
+bench-tests: $(READY)
+	$(BIN)/python benchmarks/bench_tests_calibration.py
+	$(BIN)/python benchmarks/bench_tests_power.py
+	$(BIN)/python benchmarks/bench_tests_speed.py
+	$(BIN)/python benchmarks/bench_tests_report.py
 
 format: $(READY)
 	$(BIN)/ruff format .

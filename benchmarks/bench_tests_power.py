@@ -50,12 +50,25 @@ def _blob(n: int, published: bool, quoted: dict[str, float]) -> Row:
     return Row(f"Blob {kind}, {n} per mode", partial(data.blob, 18 * n, published=published), 18 * n, quoted)
 
 
-_AUTOML = {10: {"AutoML, witness": 0.56, "AutoML, accuracy": 0.39}, 20: {"AutoML, witness": 0.984, "AutoML, accuracy": 0.84}}
+_AUTOML = {
+    10: {"AutoML, witness": 0.56, "AutoML, accuracy": 0.39},
+    20: {"AutoML, witness": 0.984, "AutoML, accuracy": 0.84},
+}
 _LR = {500: {"kernel LR": 0.995, "AggMMD": 0.45}, 1500: {"kernel LR": 0.835, "AggMMD": 0.165}}
 _SPIKES = {500: 10.0, 1500: 15.0}
 _UNIFORM = {
-    1: Row("perturbed uniform, d = 1, n = 1500", partial(data.perturbed_uniform, 1500, d=1, amplitude=0.2), 1500, {"MMDAgg": 0.785}),
-    2: Row("perturbed uniform, d = 2, n = 1500", partial(data.perturbed_uniform, 1500, d=2, amplitude=0.4), 1500, {"MMD-FUSE": 0.69}),
+    1: Row(
+        "perturbed uniform, d = 1, n = 1500",
+        partial(data.perturbed_uniform, 1500, d=1, amplitude=0.2),
+        1500,
+        {"MMDAgg": 0.785},
+    ),
+    2: Row(
+        "perturbed uniform, d = 2, n = 1500",
+        partial(data.perturbed_uniform, 1500, d=2, amplitude=0.4),
+        1500,
+        {"MMD-FUSE": 0.69},
+    ),
 }
 ROWS: dict[str, Row] = {
     "mixture-500": _mixture(500, 0.18, 0.19, 0.135, 0.12),

@@ -15,14 +15,14 @@ from pushforward.fitters.moments import Places, optimise_places
 from pushforward.readings.kernel_sums import kernel_sums
 from pushforward.readings.significance import permutation_test
 from pushforward.twosample.characteristic import (
-    METHODS,
     CharacteristicFunction,
     GeneratingFunction,
-    _held_out,
     characteristic_estimate,
     waves,
 )
+from pushforward.twosample.methods import METHODS
 from pushforward.twosample.moments import Hotelling
+from pushforward.twosample.places import held_out
 from pushforward.witness import Statistic
 
 STATISTICS: list[Statistic] = [
@@ -173,7 +173,7 @@ def test_level_and_power(method: str, options: dict[str, Any]) -> None:
             seen += permutation_test(statistic, x, y, permutations=39, generator=g).pvalue <= 0.05
         else:
             g = torch.Generator().manual_seed(seed)
-            found, (a, b), _ = _held_out(method, x, y, g, 2, 5, 0.5)
+            found, (a, b), _ = held_out(method, x, y, g, 2, 5, 0.5)
             seen += permutation_test(Hotelling(0.0), found(a), found(b), permutations=39, generator=g).pvalue <= 0.05
     assert seen <= 18
     for seed in range(5):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -61,7 +62,8 @@ def options(function: Callable[..., Any] | None) -> dict[str, str]:
 
 def about(method: Method) -> str:
     """The first paragraph of the docstring of whatever the method does first."""
-    text = inspect.getdoc(method.test or method.distance or method.statistic) or ""
+    function = method.test or method.distance or method.statistic
+    text = inspect.getdoc(function.func if isinstance(function, partial) else function) or ""
     return " ".join(text.split("\n\n")[0].split())
 
 

@@ -13,10 +13,11 @@ from torch import Generator, Tensor
 from pushforward.fitters.deep_kernel import DeepKernelFitter
 from pushforward.fitters.kernel import kernel_witness
 from pushforward.readings.kernel_sums import kernel_sums
-from pushforward.readings.significance import draw_members, permutation_pvalue
+from pushforward.readings.significance import draw_members
 from pushforward.twosample.heldout import split
 from pushforward.twosample.method import Method
 from pushforward.twosample.result import TestResult
+from pushforward.twosample.running import kernel_result
 
 
 def deep_kernel_test(
@@ -40,22 +41,9 @@ def deep_kernel_test(
     members = draw_members(len(test_x), len(test_y), permutations, generator=generator).to(x.device)
     with torch.no_grad():
         sums = kernel_sums(kernel, test_x, test_y, members)
-        statistic, null = sums.statistic(), sums.null(members)
-    ended = time.perf_counter()
-    return TestResult(
-        method="mmd-deep",
-        statistic=statistic,
-        pvalue=permutation_pvalue(statistic, null),
-        null=null,
-        effect=sums.estimate(),
-        n_x=len(x),
-        n_y=len(y),
-        permutations=permutations,
-        witness=kernel_witness(kernel, test_x, test_y, squared_norm=sums.statistic(unbiased=False)),
-        seconds=ended - started,
-        quadratic=True,
-        timings={"training": trained - started, "test": ended - trained},
-    )
+    witness = kernel_witness(kernel, test_x, test_y, squared_norm=sums.statistic(unbiased=False))
+    timings = {"training": trained - started, "test": time.perf_counter() - trained}
+    return kernel_result("mmd-deep", sums, members, (len(x), len(y)), witness, started=started, timings=timings)
 
 
 METHODS = {

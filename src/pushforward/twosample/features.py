@@ -19,11 +19,11 @@ from pushforward.errors import InputError
 from pushforward.fitters.kernel import Kernel
 from pushforward.fitters.nystroem import draw_landmarks, spectral_basis
 from pushforward.readings.feature_sums import Features, feature_sums
-from pushforward.readings.kernel_sums import KernelSums
-from pushforward.readings.significance import draw_members, permutation_pvalue
+from pushforward.readings.significance import draw_members
 from pushforward.twosample.kernels import find_bandwidth, find_kernel
 from pushforward.twosample.method import Method
 from pushforward.twosample.result import TestResult
+from pushforward.twosample.running import kernel_result
 from pushforward.witness import Estimate, Tag, Witness
 
 
@@ -111,22 +111,9 @@ def _feature_test(
     started = time.perf_counter()
     members = draw_members(len(x), len(y), permutations, generator=generator).to(x.device)
     with torch.no_grad():
-        sums: KernelSums = feature_sums(features, x, y, members, width=width)
-        statistic, null = sums.statistic(unbiased=unbiased), sums.null(members, unbiased=unbiased)
-        difference = features(x).mean(0) - features(y).mean(0)
-    return TestResult(
-        method=method,
-        statistic=statistic,
-        pvalue=permutation_pvalue(statistic, null),
-        null=null,
-        effect=sums.estimate(),
-        n_x=len(x),
-        n_y=len(y),
-        permutations=permutations,
-        witness=_linear_witness(features, difference),
-        seconds=time.perf_counter() - started,
-        quadratic=True,
-    )
+        sums = feature_sums(features, x, y, members, width=width)
+        witness = _linear_witness(features, features(x).mean(0) - features(y).mean(0))
+    return kernel_result(method, sums, members, (len(x), len(y)), witness, started=started, unbiased=unbiased)
 
 
 def _linear_witness(features: Features, difference: Float[Tensor, " r"]) -> Witness:

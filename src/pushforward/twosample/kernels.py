@@ -15,10 +15,11 @@ from torch import Generator, Tensor
 
 from pushforward.errors import InputError
 from pushforward.fitters.kernel import EnergyKernel, Kernel, kernel_named, kernel_witness, median_distance
-from pushforward.readings.kernel_sums import KernelSums, kernel_sums, tile_for
-from pushforward.readings.significance import draw_members, permutation_pvalue
+from pushforward.readings.kernel_sums import kernel_sums, tile_for
+from pushforward.readings.significance import draw_members
 from pushforward.twosample.method import Method
 from pushforward.twosample.result import TestResult
+from pushforward.twosample.running import kernel_result
 from pushforward.witness import Estimate
 
 
@@ -141,21 +142,9 @@ def _kernel_test(
     tile = tile_for(memory_budget, len(x) + len(y), x.shape[1], permutations)
     members = draw_members(len(x), len(y), permutations, generator=generator).to(x.device)
     with torch.no_grad():
-        sums: KernelSums = kernel_sums(kernel, x, y, members, tile=tile)
-        statistic, null = sums.statistic(unbiased=unbiased), sums.null(members, unbiased=unbiased)
-    return TestResult(
-        method=method,
-        statistic=statistic,
-        pvalue=permutation_pvalue(statistic, null),
-        null=null,
-        effect=sums.estimate(),
-        n_x=len(x),
-        n_y=len(y),
-        permutations=permutations,
-        witness=kernel_witness(kernel, x, y, squared_norm=sums.statistic(unbiased=False)),
-        seconds=time.perf_counter() - started,
-        quadratic=True,
-    )
+        sums = kernel_sums(kernel, x, y, members, tile=tile)
+    witness = kernel_witness(kernel, x, y, squared_norm=sums.statistic(unbiased=False))
+    return kernel_result(method, sums, members, (len(x), len(y)), witness, started=started, unbiased=unbiased)
 
 
 METHODS = {

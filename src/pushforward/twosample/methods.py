@@ -20,6 +20,7 @@ from pushforward.twosample import (
     kernels,
     likelihood,
     moments,
+    places,
     ranks,
     ridge,
     sequential,
@@ -30,7 +31,7 @@ from pushforward.twosample.method import Method
 
 _FAMILIES = (
     (aggregate, kernels, subsampled, features, deep),
-    (moments, characteristic),
+    (moments, characteristic, places),
     (ranks, graphs),
     (transport, ipm),
     (densities, discrete, gaussian, likelihood, bounds),

@@ -1,16 +1,46 @@
 """From a statistic to a `TestResult`: what every permutation method shares."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from pushforward.readings.jackknife import jackknife
-from pushforward.readings.significance import permutation_test
+from pushforward.readings.kernel_sums import KernelSums
+from pushforward.readings.significance import permutation_pvalue, permutation_test
 from pushforward.twosample.result import Part, TestResult
 from pushforward.witness import Estimate, Statistic, Witness
+
+
+def kernel_result(
+    method: str,
+    sums: KernelSums,
+    members: Bool[Tensor, "N B"],
+    counts: tuple[int, int],
+    witness: Witness,
+    *,
+    started: float,
+    unbiased: bool = True,
+    timings: Mapping[str, float] | None = None,
+) -> TestResult:
+    """The result of a test by MMD^2 from its sums; `counts` are the rows given, `started` the clock at the start."""
+    statistic, null = sums.statistic(unbiased=unbiased), sums.null(members, unbiased=unbiased)
+    return TestResult(
+        method=method,
+        statistic=statistic,
+        pvalue=permutation_pvalue(statistic, null),
+        null=null,
+        effect=sums.estimate(),
+        n_x=counts[0],
+        n_y=counts[1],
+        permutations=members.shape[1],
+        witness=witness,
+        seconds=time.perf_counter() - started,
+        quadratic=True,
+        timings=timings or {},
+    )
 
 
 def run_permutations(
