@@ -189,16 +189,20 @@ def median_distance(z: Float[Tensor, "n d"], *, generator: Generator) -> float:
     return float(positive.mean()) if len(positive) else 1.0
 
 
-def bandwidth_grid(z: Float[Tensor, "n d"], count: int) -> list[float]:
-    """`count` bandwidths in geometric steps, from half the .005 quantile of the positive distances between rows of `z`
-    to their .95 quantile; none where all rows are equal. Takes n^2/2 distances: give it some hundred rows."""
+def bandwidth_grid(z: Float[Tensor, "n d"], count: int, *, span: tuple[float, float] = (0.0, 1.0)) -> list[float]:
+    """`count` bandwidths in geometric steps; none where all rows of `z` are equal.
+
+    On the logarithmic scale from half the .005 quantile of the positive distances between rows of `z` (0) to their .95
+    quantile (1) they lie between the two numbers of `span`. Takes n^2/2 distances: give it some hundred rows.
+    """
     distances = torch.nn.functional.pdist(z.double() - z.double().mean(0))
     distances = distances[distances > 0.0]
     if not len(distances):
         return []
     low, high = torch.quantile(distances[:_MOST_DISTANCES], distances.new_tensor(_GRID)).tolist()
-    low *= 0.5
-    return [low * (high / low) ** (i / max(1, count - 1)) for i in range(count)]
+    low, (first, last) = 0.5 * low, span
+    places = [first + (last - first) * i / max(1, count - 1) for i in range(count)]
+    return [low * (high / low) ** place for place in places]
 
 
 def kernel_witness(
