@@ -93,9 +93,8 @@ def band(repetitions: int, alpha: float) -> tuple[int, int]:
 def store(name: str, found: dict[str, Any], repetitions: int) -> None:
     """Merge one method's counts into the results."""
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    table = results.setdefault("calibration", {})
-    table["repetitions"] = repetitions
-    table.setdefault("methods", {})[name] = found
+    found = {"repetitions": repetitions} | found
+    results.setdefault("calibration", {}).setdefault("methods", {})[name] = found
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 

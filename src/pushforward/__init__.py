@@ -15,13 +15,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import closed_form, links, models
+    from . import closed_form, links, models, twosample
     from .errors import InputError
     from .evaluation.compare import compare
     from .links import Link
     from .models import load
     from .readings import flow
-    from .twosample import distance, two_sample
+    from .twosample import discrepancy, distance, two_sample
     from .witness import Witness
 
 __version__ = "0.1.0"
@@ -30,12 +30,19 @@ _HOMES = {
     "compare": "evaluation",
     "two_sample": "twosample",
     "distance": "twosample",
+    "discrepancy": "twosample",
     "load": "models",
     "Witness": "witness",
     "Link": "links",
     "InputError": "errors",
 }
-_MODULES = {"links": "links", "models": "models", "closed_form": "closed_form", "flow": "readings.flow"}
+_MODULES = {
+    "links": "links",
+    "models": "models",
+    "closed_form": "closed_form",
+    "flow": "readings.flow",
+    "twosample": "twosample",
+}
 
 __all__ = [
     "InputError",
@@ -43,12 +50,14 @@ __all__ = [
     "Witness",
     "closed_form",
     "compare",
+    "discrepancy",
     "distance",
     "flow",
     "links",
     "load",
     "models",
     "two_sample",
+    "twosample",
 ]
 
 
