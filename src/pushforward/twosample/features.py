@@ -3,7 +3,7 @@
 - random features (Rahimi and Recht 2007): f(z) = R^(-1/2) (cos w'z, sin w'z), w ~ N(0, 1/bandwidth^2); f(a)'f(b) has
   the Gaussian kernel as its mean. With R fixed the test is exact, and blind to what R frequencies do not see.
 - compressed (in the spirit of Compress Then Test, Domingo-Enrich, Dwivedi and Mackey 2023): every row is summarised by
-  its kernel values at R landmark rows, R about 4 sqrt(n+m), drawn without looking at labels. k is replaced by its
+  its kernel values at R landmark rows, R about 2 sqrt(n+m), drawn without looking at labels. k is replaced by its
   Nystroem approximation, exact between a row and a landmark, so that the statistic is the MMD of a kernel a little
   smaller than k; all B relabellings then cost (n+m) R B instead of (n+m)^2 B.
 """
@@ -69,7 +69,7 @@ def compressed_test(
 ) -> TestResult:
     """Test by MMD^2 of the Nystroem kernel. Cost (n+m) R (d + R + B) with R `landmarks`. Kernels as in "mmd"."""
     rows = torch.cat([x, y])
-    count = round(4.0 * math.sqrt(len(rows))) if landmarks is None else landmarks
+    count = round(2.0 * math.sqrt(len(rows))) if landmarks is None else landmarks
     if count < 2:
         raise InputError(f"compression needs at least 2 landmarks, not {count}")
     centre = rows.mean(0)
@@ -141,7 +141,7 @@ METHODS = {
         family="kernels",
         reads="MMD through R landmark rows: near-linear time, nearly the full test's power",
         convention="MMD^2, U-statistic, of the Nystroem kernel",
-        cost="(n+m) R (d + R + B), R = 4 sqrt(n+m)",
+        cost="(n+m) R (d + R + B), R = 2 sqrt(n+m)",
         effect="MMD^2 (U-statistic, Nystroem)",
         test=compressed_test,
     ),
