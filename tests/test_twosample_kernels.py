@@ -90,6 +90,9 @@ def test_parts_of_the_default() -> None:
     assert result.effect.low > 0.5
     shifted = two_sample(x * 1000.0 + 5.0, y * 1000.0 + 5.0, permutations=199)
     assert shifted.pvalue == result.pvalue  # the unit of the columns does not matter
+    tiny = two_sample(x[:3], y[:2])
+    assert 0.0 < tiny.pvalue <= 1.0
+    assert np.isnan(tiny.effect.value)  # too few rows for folds
     with pytest.raises(InputError, match="at least 99 permutations, not 50"):
         two_sample(x, y, permutations=50)
     with pytest.raises(InputError, match="bandwidths must be at least 1"):

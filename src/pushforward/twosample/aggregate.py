@@ -36,12 +36,14 @@ from pushforward.twosample.method import Method
 from pushforward.twosample.result import Part, TestResult
 from pushforward.twosample.ridge import ridge_auc
 from pushforward.twosample.scaling import Scaling, scaled
-from pushforward.witness import Witness
+from pushforward.witness import Estimate, Witness
 
 LEVELS = (4, 16, 64, 256)  # lambda is the variance of this coordinate
 _SPAN = (0.375, 0.75)  # of the range of distances, on its logarithmic scale: more kernels cost power, see docs/log.md
 _POWER = 2.0  # of 1/p in the mean
 _FEWEST_PERMUTATIONS = 99  # three moments of a null cannot be had from fewer
+_FEWEST_FOR_AUC = 10  # rows in all, for five folds
+_UNKNOWN = Estimate(math.nan, math.nan, math.nan, math.nan)
 _LEAST_SKEWNESS = 0.05  # below, a Pearson III law is a normal one
 
 
@@ -82,7 +84,8 @@ def aggregated_test(
         evidences = [e for e in found if e is not None]
         joint = _join(torch.cat([e.logs for e in evidences])) if evidences else torch.zeros(1 + permutations)
         tested = time.perf_counter()
-        effect = ridge_auc(x, y, generator=generator, landmarks=landmarks)
+        enough = len(rows) >= _FEWEST_FOR_AUC
+        effect = ridge_auc(x, y, generator=generator, landmarks=landmarks) if enough else _UNKNOWN
     measured = time.perf_counter()
     best = max(evidences, key=lambda e: float(e.logs[:, 0].max()), default=None)
     witness = None if best is None else best.witness(scaling)  # None: all rows are equal
