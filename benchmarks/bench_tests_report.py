@@ -42,6 +42,7 @@ REASONS = {
     "uniform-2": _HINDSIGHT.format("about .72"),
     "spiked-500": _SPIKE,
     "spiked-1500": _SPIKE,
+    "laplace": "A difference of peak and tail that one kernel at the median distance sees too; joining costs.",
     "shift": "A shift is all that one wide kernel looks for; a test that looks for texture as well pays for it.",
 }
 """Row -> why a peer is ahead there, where we know."""
