@@ -11,7 +11,8 @@ from pushforward.closed_form import Gaussian
 from pushforward.conformance import check_fitter, check_link, check_objective
 from pushforward.conformance.links import check_frozen_gradient, check_law, check_minorant, check_tight
 from pushforward.fitters import ClassifierFitter
-from pushforward.links import LINKS, OBJECTIVES, Objective
+from pushforward.links import LINKS
+from pushforward.objectives import OBJECTIVES, Objective
 from pushforward.witness import Link, Witness
 
 JS, KL = LINKS["js"], LINKS["kl"]

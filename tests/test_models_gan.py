@@ -15,7 +15,7 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from pushforward import links
+from pushforward import links, objectives
 from pushforward.data import sources
 from pushforward.errors import InputError
 from pushforward.models import GAN, describe_run, load
@@ -66,7 +66,7 @@ def interrupt_at(step: int, number: signal.Signals = signal.SIGINT) -> Callable[
 
 
 def test_parameters_are_stored_unchanged_and_cloned() -> None:
-    objective = links.objective("hinge")
+    objective = objectives.objective("hinge")
     model = GAN(objective, steps=7, gamma=0.5)
     assert model.get_params()["objective"] is objective
     twin = clone(model)
@@ -148,7 +148,6 @@ def test_history_is_data(points: np.ndarray) -> None:
         "accuracy",
         "generator_gradient",
         "critic_gradient",
-        "holdout_gap",
     ):
         assert all(np.isfinite(record[name]) for record in model.history_), name
 
@@ -163,7 +162,7 @@ def test_events(points: np.ndarray, tmp_path: Path) -> None:
 
 
 def test_time_budget_sets_the_number_of_steps(points: np.ndarray) -> None:
-    options = {**TINY, "steps": None, "time_budget": 1.0}
+    options = {**TINY, "steps": None, "time_budget": 3.0}
     model = GAN(**options).fit(points, progress=False)
     assert model.steps_ == model.steps_done_ >= 10
     # the trial steps leave no trace: the same number of steps asked for gives the same model
@@ -173,7 +172,7 @@ def test_time_budget_sets_the_number_of_steps(points: np.ndarray) -> None:
 # ---- objectives
 
 
-@pytest.mark.parametrize("name", [*sorted(links.OBJECTIVES), "alpha:1.5"])
+@pytest.mark.parametrize("name", [*sorted(objectives.OBJECTIVES), "alpha:1.5"])
 def test_every_objective_trains(name: str, points: np.ndarray) -> None:
     before = GAN(name, **{**TINY, "steps": 1}).fit(points, progress=False)
     model = GAN(name, **{**TINY, "steps": 8}).fit(points, progress=False)
@@ -183,14 +182,14 @@ def test_every_objective_trains(name: str, points: np.ndarray) -> None:
 
 def test_objectives_as_objects(points: np.ndarray, tmp_path: Path) -> None:
     named = GAN("hinge", **TINY).fit(points, progress=False)
-    assert GAN(links.objective("hinge"), **TINY).fit(points, progress=False).id_ == named.id_
+    assert GAN(objectives.objective("hinge"), **TINY).fit(points, progress=False).id_ == named.id_
     linked = GAN(links.link("kl"), **{**TINY, "steps": 3}).fit(points, progress=False)
     linked.save(tmp_path / "linked")
     assert load(tmp_path / "linked").objective is links.link("kl")
 
 
 def test_own_objectives_train_but_are_not_saved(points: np.ndarray, tmp_path: Path) -> None:
-    own = dataclasses.replace(links.objective("ns"), name="mine")
+    own = dataclasses.replace(objectives.objective("ns"), name="mine")
     model = GAN(own, **{**TINY, "steps": 3}).fit(points, progress=False)
     with pytest.raises(InputError, match=r"'mine'.*by name"):
         model.save(tmp_path / "saved")
@@ -201,15 +200,19 @@ def test_own_objectives_train_but_are_not_saved(points: np.ndarray, tmp_path: Pa
 
 def test_wasserstein_takes_the_gradient_penalty(points: np.ndarray) -> None:
     options = {**TINY, "steps": 3}
-    assert GAN("wgan", **options).fit(points, progress=False).gamma_ == (10.0, 10.0)
-    first, last = GAN(**options).fit(points, progress=False).gamma_
+    wgan = GAN("wgan", **options).fit(points, progress=False)
+    assert wgan.id_ == GAN("wgan", regularise="gp:10", **options).fit(points, progress=False).id_
+    assert wgan.id_ != GAN("wgan", regularise="none", **options).fit(points, progress=False).id_
+    game = GAN(**options).fit(points, progress=False)
+    assert game.history_[0]["gamma_r1+r2"] == game.gamma_[0]
+    first, last = game.gamma_
     assert first == pytest.approx(1.0, rel=1e-3)  # half the spread of standardised 2-d data
     assert last <= first / 10
     assert GAN(gamma=0.5, **options).fit(points, progress=False).gamma_ == (0.5, 0.05)
 
 
 @pytest.mark.parametrize(
-    "options", [{"lambda_1": 1.0}, {"n_critic": 3}, {"penalty": "gp-one-sided"}, {"penalty": "none"}]
+    "options", [{"lambda_1": 1.0}, {"n_critic": 3}, {"regularise": "gp-one-sided"}, {"regularise": "none"}]
 )
 def test_other_ways_to_train(options: dict[str, Any], points: np.ndarray) -> None:
     assert np.isfinite(GAN(**TINY, **options).fit(points, progress=False).sample(9, seed=0)).all()
@@ -417,9 +420,10 @@ def test_nan_after_a_good_checkpoint(points: np.ndarray, tmp_path: Path, monkeyp
         calls += 1
         return torch.nn.functional.softplus(b - a) * (float("nan") if calls > 12 else 1.0)
 
-    broken = dataclasses.replace(links.objective("rpgan"), critic=critic)
-    patched = {**links.OBJECTIVES, "rpgan": broken}
-    monkeypatch.setattr(links, "OBJECTIVES", patched)
+    broken = dataclasses.replace(objectives.objective("rpgan"), critic=critic)
+    patched = {**objectives.OBJECTIVES, "rpgan": broken}
+    monkeypatch.setattr("pushforward.objectives.table.OBJECTIVES", patched)
+    monkeypatch.setattr("pushforward.models.saving.OBJECTIVES", patched)
     with pytest.raises(TrainingDiverged, match="checkpoint of step 10 is kept"):
         GAN(**TINY).fit(points, out=tmp_path / "run", progress=False)
     found = checkpoint.latest(tmp_path / "run")
@@ -435,7 +439,7 @@ def test_nan_after_a_good_checkpoint(points: np.ndarray, tmp_path: Path, monkeyp
     ("options", "words"),
     [
         ({"objective": "best"}, "unknown objective 'best'.*rpgan"),
-        ({"penalty": "r3"}, "unknown penalty"),
+        ({"regularise": "r3"}, "unknown regulariser"),
         ({"steps": 0}, "steps must be a whole number"),
         ({"batch_size": 2.5}, "batch_size"),
         ({"learning_rate": -1.0}, "learning_rate must be a positive"),
@@ -486,3 +490,55 @@ def test_fitting_leaves_the_data_alone(points: np.ndarray) -> None:
     before = copy.deepcopy(points)
     GAN(**{**TINY, "steps": 2}).fit(points, progress=False)
     assert (points == before).all()
+
+
+# ---- watched, audited, with networks of one's own
+
+
+def test_a_closer_look_is_recorded(points: np.ndarray) -> None:
+    model = GAN(**{**TINY, "steps": 120}).fit(points[:150], holdout=points[150:], progress=False)
+    looked = [record for record in model.history_ if "modes_effective" in record]
+    assert [record["step"] for record in looked] == [50, 100, 120]
+    for name in ("holdout_gap", "critic_auc_held", "coverage", "ema_gap", "saturation"):
+        assert all(np.isfinite(record[name]) for record in looked), name
+
+
+class Plain(torch.nn.Module):
+    """A generator of the user's own."""
+
+    def __init__(self, d: int = 2) -> None:
+        super().__init__()
+        self.map = torch.nn.Linear(3, d)
+        torch.nn.init.constant_(self.map.weight, 0.3)
+
+    def noise(self, n: int, *, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(n, 3, generator=generator, device=generator.device)
+
+    def forward(self, noise: torch.Tensor) -> torch.Tensor:
+        return self.map(noise)
+
+
+class Scores(torch.nn.Module):
+    def __init__(self, squeeze: bool) -> None:
+        super().__init__()
+        self.map, self.squeeze = torch.nn.Linear(2, 1), squeeze
+        torch.nn.init.constant_(self.map.weight, 0.1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.map(x).squeeze(1) if self.squeeze else self.map(x)
+
+
+def test_networks_of_ones_own(points: np.ndarray, tmp_path: Path) -> None:
+    options = {name: value for name, value in TINY.items() if name not in ("width", "depth", "noise_size")}
+    with torch.random.fork_rng():
+        networks = Plain(), Scores(squeeze=True)
+        wrong_critic, wrong_generator = (Plain(), Scores(squeeze=False)), (Plain(d=3), Scores(squeeze=True))
+    model = GAN(networks=networks, **options).fit(points, progress=False)
+    assert isinstance(model.generator_, Plain)
+    assert model.sample(5, seed=0).shape == (5, 2)
+    with pytest.raises(InputError, match=r"critic gives \(32, 1\).*\(32,\) is expected"):
+        GAN(networks=wrong_critic, **options).fit(points, progress=False)
+    with pytest.raises(InputError, match=r"generator gives \(16, 3\).*\(16, 2\)"):
+        GAN(networks=wrong_generator, **options).fit(points, progress=False)
+    with pytest.raises(InputError, match="cannot be rebuilt"):
+        GAN(networks=networks, **options).fit(points, out=tmp_path / "run", progress=False)

@@ -16,9 +16,10 @@ from pushforward.nets.initialise import initialise, linear
 from pushforward.training import diagnose, ema
 from pushforward.training.augment import shift
 from pushforward.training.batches import Batches, derive
+from pushforward.training.draw import Draw
 from pushforward.training.history import History, read
 from pushforward.training.progress import Event, reporter
-from pushforward.training.schedule import Schedule
+from pushforward.training.schedule import Schedule, falling
 from pushforward.training.signals import graceful
 
 CPU = torch.device("cpu")
@@ -64,11 +65,11 @@ def test_seeds_differ_by_purpose() -> None:
 
 
 def test_schedule() -> None:
-    schedule = Schedule(100, 1e-3, first=1.0, last=1e-4)
-    assert schedule.at(0) == pytest.approx((1e-3, 0.9, 1.0))
-    assert schedule.at(100) == pytest.approx((1e-4, 0.99, 1e-4))
-    assert schedule.at(40).weight == pytest.approx(1e-2)  # half-way down, on the log scale
-    assert Schedule(10, 1e-3, 0.0, 0.0).at(5).weight == 0
+    schedule = Schedule(100, 1e-3)
+    assert schedule.at(0) == pytest.approx((1e-3, 0.9))
+    assert schedule.at(100) == pytest.approx((1e-4, 0.99))
+    assert [falling(1.0, 1e-4, p) for p in (0.0, 0.4, 0.8, 1.0)] == pytest.approx([1.0, 1e-2, 1e-4, 1e-4])
+    assert falling(0.0, 0.0, 0.5) == 0
 
 
 def test_average_has_the_stated_half_life() -> None:
@@ -129,7 +130,7 @@ def test_diverged() -> None:
 
 def test_shift_moves_whole_images() -> None:
     x = torch.arange(2 * 6 * 5.0).view(1, 2, 6, 5).repeat(200, 1, 1, 1)
-    moved = shift(x, 1, rng())
+    moved = shift(x, 1, Draw(rng()))
     padded = nn.functional.pad(x[:1], (1, 1, 1, 1), mode="replicate")
     places = {(i, j): padded[0, :, i : i + 6, j : j + 5] for i in range(3) for j in range(3)}
     counts = dict.fromkeys(places, 0)

@@ -1,4 +1,4 @@
-"""Gradient penalties against closed forms and finite differences."""
+"""Penalties against closed forms and finite differences."""
 
 import math
 
@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pushforward.errors import InputError
-from pushforward.training.penalties import PENALTIES, between, gradient_penalty, penalty, r1, r2
+from pushforward.training.draw import Draw
+from pushforward.training.penalties import between, dragan, gradient_penalty, lecam, r1, r2
 
-SHAPES = [(1,), (7,), (3, 4), (3, 5, 2), (1, 8, 8)]
+SHAPES = [(1,), (7,), (3, 4), (3, 5, 2), (1, 8, 8), (2, 3, 2, 2)]  # inputs of 2 to 5 dimensions
 shapes = st.sampled_from(SHAPES)
 
 
@@ -25,35 +25,40 @@ def draw(n: int, shape: tuple[int, ...], seed: int) -> tuple[Tensor, Tensor, Ten
     return x, y, torch.randn(*shape, generator=g, dtype=torch.float64)
 
 
-@settings(deadline=None, max_examples=30)
-@given(shape=shapes, seed=st.integers(0, 2**31), weight=st.floats(0.01, 100))
-def test_linear_critic_in_closed_form(shape: tuple[int, ...], seed: int, weight: float) -> None:
-    x, y, w = draw(5, shape, seed)
-    norm = float(w.norm())
+@settings(deadline=None, max_examples=40)
+@given(shape=shapes, seed=st.integers(0, 2**31), weight=st.floats(0.01, 100), pack=st.sampled_from([1, 2, 3]))
+def test_linear_critic_in_closed_form(shape: tuple[int, ...], seed: int, weight: float, pack: int) -> None:
+    """D of a pack is the sum of w.x over its rows, whose slope in the pack has the norm sqrt(m) |w|."""
+    x, y, w = draw(6, shape, seed)
+    w = w / w.norm() * (0.2 + seed % 7 / 2)  # norms below and above 1
+    norm = math.sqrt(pack) * float(w.norm())
 
     def critic(u: Tensor) -> Tensor:
-        return (u * w).flatten(1).sum(1)
+        return (u * w).flatten(1).sum(1).unflatten(0, (-1, pack)).sum(1)
 
-    ones = torch.ones(5, dtype=torch.float64)
+    ones = torch.ones(6 // pack, dtype=torch.float64)
     torch.testing.assert_close(r1(critic, x, weight), weight / 2 * norm**2 * ones)
     torch.testing.assert_close(r2(critic, y, weight), weight / 2 * norm**2 * ones)
-    torch.testing.assert_close(gradient_penalty(critic, x, y, weight, generator=rng()), weight * (norm - 1) ** 2 * ones)
-    one_sided = gradient_penalty(critic, x, y, weight, generator=rng(), one_sided=True)
+    slope = weight * (norm - 1) ** 2 * ones
+    torch.testing.assert_close(gradient_penalty(critic, x, y, weight, draw=Draw(rng()), pack=pack), slope)
+    torch.testing.assert_close(dragan(critic, x, weight, draw=Draw(rng())), slope)
+    one_sided = gradient_penalty(critic, x, y, weight, draw=Draw(rng()), one_sided=True, pack=pack)
     torch.testing.assert_close(one_sided, weight * max(0.0, norm - 1) ** 2 * ones)
     if norm < 1:
         assert not one_sided.any()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_each_row_has_its_own_place_on_its_own_line(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("pack", [1, 4])
+def test_each_row_has_its_own_place_on_its_own_line(shape: tuple[int, ...], pack: int) -> None:
     x, y, _ = draw(64, shape, 3)
-    u = between(x, y, rng(5))
-    t = ((u - y) / (x - y)).flatten(1)
-    assert (t.amax(1) - t.amin(1)).max() < 1e-6  # one t for all of a row
+    u = between(x, y, Draw(rng(5)), pack)
+    t = ((u - y) / (x - y)).reshape(64 // pack, -1)
+    assert (t.amax(1) - t.amin(1)).max() < 1e-6  # one t for all of a row, or pack
     t = t.mean(1)
     assert t.min() > -1e-9
     assert t.max() < 1 + 1e-9
-    assert len(t.unique()) == 64  # 64 equal or few t's would mean one for the batch
+    assert len(t.unique()) == 64 // pack  # fewer would mean one for the batch
 
 
 def test_rows_do_not_touch_each_other() -> None:
@@ -65,9 +70,27 @@ def test_rows_do_not_touch_each_other() -> None:
     x, y, _ = draw(6, (3, 4), 1)
     torch.testing.assert_close(r1(critic, x, 3.0), 1.5 * x.square().sum((1, 2)))
     torch.testing.assert_close(torch.cat([r1(critic, row[None], 3.0) for row in x]), r1(critic, x, 3.0))
-    u = between(x, y, rng(8))
+    u = between(x, y, Draw(rng(8)))
     expected = 10 * (u.flatten(1).norm(dim=1) - 1) ** 2
-    torch.testing.assert_close(gradient_penalty(critic, x, y, 10.0, generator=rng(8)), expected)
+    torch.testing.assert_close(gradient_penalty(critic, x, y, 10.0, draw=Draw(rng(8))), expected)
+
+
+def test_dragan_looks_beside_the_data() -> None:
+    """With D = |u|^2 / 2 the penalty is (|u| - 1)^2, which tells where u was: x + half the deviation times a normal."""
+
+    def critic(u: Tensor) -> Tensor:
+        return (u**2).flatten(1).sum(1) / 2
+
+    x, _, _ = draw(8, (3, 4), 4)
+    x = 5 * x + 1
+    u = x + x.std(correction=0) / 2 * torch.randn(8, 3, 4, generator=rng(6)).double()
+    torch.testing.assert_close(dragan(critic, x, 2.0, draw=Draw(rng(6))), 2 * (u.flatten(1).norm(dim=1) - 1) ** 2)
+
+
+def test_lecam_row_by_row() -> None:
+    a, b = torch.tensor([1.0, 2.0]), torch.tensor([-1.0, 0.5])
+    found = lecam(a, b, torch.tensor(3.0), torch.tensor(-2.0), 0.1)
+    torch.testing.assert_close(found, torch.tensor([0.1 * (9 + 16), 0.1 * (16 + 6.25)]))
 
 
 def test_gradient_in_the_critics_weights() -> None:
@@ -81,33 +104,8 @@ def test_gradient_in_the_critics_weights() -> None:
 def test_flat_critic_has_a_finite_gradient() -> None:
     w = torch.zeros(4, requires_grad=True)
     x, y = torch.ones(3, 4), torch.zeros(3, 4)
-    charge = gradient_penalty(lambda u: u @ w, x, y, 10.0, generator=rng())
+    charge = gradient_penalty(lambda u: u @ w, x, y, 10.0, draw=Draw(rng()))
     charge.sum().backward()
     assert w.grad is not None
     assert w.grad.isfinite().all()
     torch.testing.assert_close(charge.detach(), torch.full((3,), 10.0))
-
-
-@pytest.mark.parametrize("name", list(PENALTIES))
-def test_by_name(name: str) -> None:
-    x, y, w = draw(5, (3,), 4)
-    x, y = x.requires_grad_(), y.requires_grad_()
-
-    def critic(u: Tensor) -> Tensor:
-        return u @ w
-
-    found = penalty(name)(critic, x, y, critic(x), critic(y), 2.0, rng())
-    square = float(w.square().sum())
-    expected = {
-        "r1+r2": 2 * square,
-        "r1": square,
-        "gp": 2 * (math.sqrt(square) - 1) ** 2,
-        "gp-one-sided": 2 * max(0.0, math.sqrt(square) - 1) ** 2,
-        "none": 0.0,
-    }[name]
-    torch.testing.assert_close(found, torch.full((5,), expected, dtype=torch.float64))
-
-
-def test_unknown_name_lists_the_known() -> None:
-    with pytest.raises(InputError, match=r"r1\+r2.*gp"):
-        penalty("r3")

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import closed_form, links, models, twosample
+    from . import closed_form, links, models, objectives, twosample
     from .errors import InputError
     from .evaluation.compare import compare
     from .links import Link
@@ -38,6 +38,7 @@ _HOMES = {
 }
 _MODULES = {
     "links": "links",
+    "objectives": "objectives",
     "models": "models",
     "closed_form": "closed_form",
     "flow": "readings.flow",
@@ -56,6 +57,7 @@ __all__ = [
     "links",
     "load",
     "models",
+    "objectives",
     "two_sample",
     "twosample",
 ]

@@ -1,4 +1,4 @@
-"""The table of f-divergences and of adversarial losses: name -> `Link`, name -> `Objective`.
+"""The table of f-divergences: name -> `Link`.
 
 D_f(P||Q) = E_Q[f(p/q)] with f convex and f(1) = 0 (except `gan`, where f(1) = -ln 4). A link reads the critic's score
 as v = log p/q and gives phi(v) = f'(e^v), psi(v) = f*(f'(e^v)):
@@ -30,12 +30,10 @@ obvious; that of -phi is sigma(-v) times it, which does not (Goodfellow et al. 2
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, final
+from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid, relu, softplus
 
@@ -45,15 +43,10 @@ from pushforward.witness import Link, Tag
 __all__ = [
     "FGAN",
     "LINKS",
-    "OBJECTIVES",
     "WASSERSTEIN",
     "Link",
-    "Objective",
     "alpha",
     "link",
-    "objective",
-    "of_link",
-    "relativistic",
 ]
 
 _F_DIVERGENCE: frozenset[Tag] = frozenset({"certified", "log_ratio", "differentiable"})
@@ -219,7 +212,7 @@ WASSERSTEIN = Link(phi=lambda v: v, psi=lambda v: v, name="wasserstein", tags=fr
 
 def link(name: str) -> Link:
     """The link `name` of `LINKS`, or `alpha:1.5` for any order; unknown names list the known ones (`InputError`)."""
-    order = _alpha_order(name)
+    order = alpha_order(name)
     if order is not None:
         return alpha(order)
     if name not in LINKS:
@@ -227,7 +220,7 @@ def link(name: str) -> Link:
     return LINKS[name]
 
 
-def _alpha_order(name: str) -> float | None:
+def alpha_order(name: str) -> float | None:
     """1.5 of "alpha:1.5"; None for any other name."""
     head, colon, tail = name.partition(":")
     if head != "alpha" or not colon:
@@ -236,121 +229,3 @@ def _alpha_order(name: str) -> float | None:
         return float(tail)
     except ValueError:
         raise InputError(f"the order in {name!r} is not a number; write for example alpha:1.5") from None
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Objective:
-    """An adversarial loss: pure, one value per sample, in the critic's scores a = D(x) of data, b = D(y) of the model.
-
-    `critic` is what the critic minimises and `generator` what the generator minimises, `(n,), (n,) -> (n,)` elementwise
-    on score vectors of equal length. `paired` objectives read a in the generator's loss too; all others ignore it.
-    `estimates` says what minus the critic's mean loss estimates at the optimum.
-    """
-
-    name: str
-    critic: Callable[[Tensor, Tensor], Tensor]
-    generator: Callable[[Tensor, Tensor], Tensor]
-    paired: bool = False
-    estimates: str = ""
-    source: str = ""
-
-
-def of_link(pair: Link, *, saturating: bool = True, estimates: str = "", source: str = "") -> Objective:
-    """The objective of a link: critic -(phi(a) - psi(b)); generator -psi(b), or the non-saturating -phi(b)."""
-    return Objective(
-        name=pair.name if saturating else f"{pair.name}-ns",
-        critic=lambda a, b: pair.psi(b) - pair.phi(a),
-        generator=(lambda a, b: -pair.psi(b)) if saturating else (lambda a, b: -pair.phi(b)),
-        estimates=estimates or f"the {pair.name} divergence",
-        source=source or "Nowozin et al. 2016",
-    )
-
-
-def relativistic(name: str, loss: Callable[[Tensor], Tensor], *, source: str = "", estimates: str = "") -> Objective:
-    """Relativistic pairing of any margin loss: critic loss(a - b), generator loss(b - a).
-
-    a and b must be paired at random and afresh each step (Jolicoeur-Martineau 2019, the RpGAN form).
-    """
-    return Objective(
-        name=name,
-        critic=lambda a, b: loss(a - b),
-        generator=lambda a, b: loss(b - a),
-        paired=True,
-        estimates=estimates,
-        source=source or "Jolicoeur-Martineau 2019",
-    )
-
-
-def minimax_critic(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """sp(-a) + sp(b), shared by `minimax` and `ns`."""
-    return softplus(-a) + softplus(b)
-
-
-def least_squares_critic(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """(a - 1)^2 + b^2."""
-    return (a - 1.0) ** 2 + b**2
-
-
-def hinge_critic(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """relu(1 - a) + relu(1 + b)."""
-    return relu(1.0 - a) + relu(1.0 + b)
-
-
-def _losses() -> dict[str, Objective]:
-    goodfellow = "Goodfellow et al. 2014"
-    jsd = "2 JSD(P, Q) - ln 4"
-    table = [
-        Objective("minimax", minimax_critic, lambda a, b: -softplus(b), estimates=jsd, source=goodfellow),
-        Objective("ns", minimax_critic, lambda a, b: softplus(-b), estimates=jsd, source=goodfellow),
-        Objective(
-            "lsgan",
-            least_squares_critic,
-            lambda a, b: (b - 1.0) ** 2,
-            estimates="a quarter of the triangular discrimination int (p-q)^2/(p+q), less 1/2",
-            source="Mao et al. 2017, labels 0, 1, 1",
-        ),
-        Objective(
-            "hinge",
-            hinge_critic,
-            lambda a, b: -b,
-            estimates="2 TV(P, Q) - 2",
-            source="Lim and Ye 2017",
-        ),
-        Objective(
-            "wgan",
-            lambda a, b: b - a,
-            lambda a, b: -b,
-            estimates="W1(P, Q) if the critic is 1-Lipschitz",
-            source="Arjovsky, Chintala and Bottou 2017",
-        ),
-        relativistic(
-            "rpgan",
-            lambda m: softplus(-m),
-            estimates="a relativistic divergence, less ln 2",
-            source="Huang et al. 2024",
-        ),
-    ]
-    table += [of_link(pair) for name, pair in FGAN.items() if name != "alpha"]
-    named = {o.name: o for o in table}
-    named["alpha"] = of_link(FGAN["alpha"], estimates="the alpha divergence of order 1/2")
-    return named
-
-
-OBJECTIVES: Mapping[str, Objective] = MappingProxyType(_losses())
-"""Adversarial losses by name; the f-divergences use the critic outputs of `FGAN`."""
-
-
-def objective(name_or_obj: str | Objective | Link) -> Objective:
-    """The objective of a name (`rpgan`, `js`, `alpha:1.5`), of a link, or itself; unknown names list the known ones."""
-    if isinstance(name_or_obj, Objective):
-        return name_or_obj
-    if isinstance(name_or_obj, Link):
-        return of_link(name_or_obj)
-    order = _alpha_order(name_or_obj)
-    if order is not None:
-        return of_link(alpha(order))
-    if name_or_obj not in OBJECTIVES:
-        known = ", ".join(sorted(OBJECTIVES))
-        raise InputError(f"unknown objective {name_or_obj!r}; known are {known} and alpha:A for an order A")
-    return OBJECTIVES[name_or_obj]

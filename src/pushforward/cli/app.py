@@ -102,12 +102,31 @@ def demo(
 def fit(
     data: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Folder for the run.")],
-    model: Annotated[str, typer.Option("--model", help="What to fit; only gan so far.")] = "gan",
-    objective: Annotated[str, typer.Option("--objective", help="What the critic and the generator play.")] = "rpgan",
+    model: Annotated[str, typer.Option("--model", help="What to fit: gan, score-difference or drifting.")] = "gan",
+    objective: Annotated[
+        str | None,
+        typer.Option("--objective", help="What is played for; rpgan by default (see `objectives`)."),
+    ] = None,
+    regularise: Annotated[
+        str | None,
+        typer.Option("--regularise", metavar="NAMES", help="Such as r1+r2 or gp:10+pack:2 (see `regularisers`)."),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Training steps; by default from the data.")
     ] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", min=2, help="By default from the data.")] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--until",
+            metavar="indistinguishable",
+            help="Let an auditor with rows of its own stop the run: when it can no longer tell, or sees no progress.",
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option("--tolerance", min=0.5, max=1.0, help="AUC below which --until calls it indistinguishable; 0.55."),
+    ] = None,
     holdout: Annotated[
         float,
         typer.Option("--holdout", min=0.0, max=0.9, help="Share of rows kept out of training, saved in RUN/data."),
@@ -128,7 +147,15 @@ def fit(
         data,
         out,
         model=model,
-        parameters={"objective": objective, "steps": steps, "batch_size": batch_size, "seed": seed},
+        parameters={
+            "objective": objective,
+            "regularise": regularise,
+            "steps": steps,
+            "batch_size": batch_size,
+            "until": until,
+            "tolerance": tolerance,
+            "seed": seed,
+        },
         holdout=holdout,
         kind=kind.value if kind else None,
         columns=column_types(column),
@@ -257,18 +284,40 @@ def methods(
 
 
 @app.command()
-def objectives() -> None:
-    """List the training objectives by name."""
-    from ..links import OBJECTIVES
+def objectives(
+    as_json: Annotated[bool, typer.Option("--json", help="Print every field as JSON.")] = False,
+) -> None:
+    """List the training objectives: what each estimates, when exactly, and who proposed it."""
+    from ..objectives import OBJECTIVES
 
-    print_table("Objectives", {name: objective.estimates for name, objective in OBJECTIVES.items()})
+    rows = {
+        name: {"estimates": one.estimates, "exact": one.tight, "source": one.source} for name, one in OBJECTIVES.items()
+    }
+    print_rows("Objectives", rows, as_json=as_json)
 
 
-def print_table(title: str, rows: dict[str, str]) -> None:
+@app.command()
+def regularisers(
+    as_json: Annotated[bool, typer.Option("--json", help="Print every field as JSON.")] = False,
+) -> None:
+    """List the regularisers of the game: what each does, what its number means, and who proposed it."""
+    from ..training.regularisers import REGULARISERS
+
+    rows = {name: {"does": one.does, "number": one.number, "source": one.source} for name, one in REGULARISERS.items()}
+    print_rows("Regularisers", rows, as_json=as_json)
+
+
+def print_rows(title: str, rows: dict[str, dict[str, str]], *, as_json: bool) -> None:
+    """A table with one row a name, as text or as JSON."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, show_header=False, box=None, title_justify="left", title_style="bold")
-    for name, text in rows.items():
-        table.add_row(f"[bold]{name}[/bold]", text)
+    if as_json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    table = Table(title=title, box=None, title_justify="left", title_style="bold", pad_edge=False)
+    for column in ("name", *next(iter(rows.values()))):
+        table.add_column(column, overflow="fold", style="bold" if column == "name" else "")
+    for name, row in rows.items():
+        table.add_row(name, *row.values())
     Console().print(table)

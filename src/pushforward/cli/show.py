@@ -25,6 +25,7 @@ def describe(path: Path) -> dict[str, Any]:
 def _describe_run(path: Path) -> dict[str, Any]:
     from ..models.folder import HISTORY, read_model
     from ..training.checkpoint import latest
+    from ..training.diagnostics import alarms
     from ..training.history import read
 
     saved = read_model(path)
@@ -44,6 +45,9 @@ def _describe_run(path: Path) -> dict[str, Any]:
         "data": run["data"],
         "network": saved["network"],
         "made_by": saved["made_by"],
+        "stopped": run.get("stopped") or None,
+        "closing": (run.get("closing") or {}).get("sentence"),
+        "alarms": [str(alarm) for alarm in alarms(history)] or None,
         "versions": saved["versions"],
         "history": history,
     }
@@ -99,7 +103,8 @@ def print_description(description: Mapping[str, Any]) -> None:
     for key, value in description.items():
         if key == "history" or value is None:
             continue
-        table.add_row(key.replace("_", " "), Text(_text(value)))
+        for number, item in enumerate(value if key == "alarms" else [value]):
+            table.add_row("" if number else key.replace("_", " "), Text(_text(item)))
     console.print(table)
     for name in [key for key in (history[-1] if history else {}) if key not in ("step", "seconds")]:
         values = [row[name] for row in history if isinstance(row.get(name), int | float)]

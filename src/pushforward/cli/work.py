@@ -22,9 +22,9 @@ REGIONS = 3  # regions printed; the page and the JSON have them all
 
 
 def models_by_name() -> dict[str, type]:
-    from ..models import GAN
+    from ..models import GAN, Drifting, ScoreDifference
 
-    return {"gan": GAN}
+    return {"gan": GAN, "score-difference": ScoreDifference, "drifting": Drifting}
 
 
 def clear_run(path: Path) -> None:
@@ -52,17 +52,26 @@ def fit_run(
 ) -> int:
     """Fit, save in the folder `out`, and return the exit status (130 where the user stopped it)."""
     from ..data import sources
-    from ..links import objective
+    from ..objectives import objective
+    from ..training.regularisers import parse
 
     known = models_by_name()
     if model not in known:
         raise InputError(f"--model {model}: no such model; known: {', '.join(sorted(known))}")
-    objective(parameters["objective"])  # an unknown name is told before the data are read
+    named = {name: value for name, value in parameters.items() if value is not None}
+    for name in named:
+        if name not in known[model].parameter_names():  # type: ignore[attr-defined]
+            raise InputError(
+                f"--{name.replace('_', '-')} is not for --model {model}; leave it out, or take --model gan"
+            )
+    # unknown names are told before the data are read
+    objective(named.get("objective", "rpgan"))
+    parse(named.get("regularise", "none"))
     dataset = sources.read(data, kind=kind, columns=columns)
     held = None
     if holdout > 0:
         dataset, held = dataset.split(holdout, seed=parameters["seed"])
-    estimator = known[model](**parameters)
+    estimator = known[model](**named)
     if force and not resume:
         clear_run(out)
     try:
@@ -78,6 +87,8 @@ def fit_run(
             f"Stopped at step {estimator.steps_done_:,}; go on by the same command with --resume.", highlight=False
         )
         return INTERRUPTED
+    if estimator.closing_:
+        console.print(estimator.closing_["sentence"], highlight=False)
     console.print(
         f"Fitted and saved in {out}. Draw from it: pushforward sample {out} -n 1000 --out FILE", highlight=False
     )

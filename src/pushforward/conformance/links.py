@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pushforward.links import Objective
+from pushforward.objectives import Objective
 from pushforward.witness import Link
 
 _GRID = torch.linspace(-24.0, 24.0, 20001, dtype=torch.float64)
@@ -106,23 +106,67 @@ def check_frozen_gradient(link: Link) -> None:
 
 
 def check_objective(objective: Objective) -> None:
-    """Elementwise; the critic is paid for a up and b down, the generator for b up; a matters to paired losses only."""
-    a = torch.tensor([0.3, 0.2, -0.1, 0.4], dtype=torch.float64, requires_grad=True)
-    b = torch.tensor([0.1, 0.3, 0.2, 0.25], dtype=torch.float64, requires_grad=True)
+    """Shapes, who gains from what, and what the loss may depend on.
+
+    Scores: the critic is paid for a up and b down, the generator for b up. Embeddings, features and data: the generator
+    is paid for moving its rows to the data's, the critic of an embedding for moving them apart. A loss that is not
+    `joint` treats each row on its own, a joint one does not mind their order; a matters to paired losses only.
+    """
+    name, reads = objective.name, objective.reads
+    assert (objective.critic is None) == (reads == "data"), f"{name}: reads {reads}, so the critic says otherwise"
+    a, b = _rows((4,)), _rows((4,)).flip(0) - (0.5 if objective.joint else 0.0)
+    far_a, far_b = _rows((4, max(2, objective.outputs))), _rows((4, max(2, objective.outputs))).flip(0) + 1.0
+    nearer = far_a.mean(0) - far_b.mean(0)
+    if objective.critic is not None:
+        if reads == "embedding":
+            _, push = _gain(objective, "critic", objective.critic, far_a, far_b)
+            assert float(push.sum(0) @ nearer) > 0, f"{name}: the critic must gain from rows farther apart"
+        else:
+            up, down = _gain(objective, "critic", objective.critic, a, b)
+            assert _falls(objective, up), f"{name}: the critic must gain from a higher score of data"
+            assert _falls(objective, -down), f"{name}: the critic must gain from a lower score of the model"
+    if reads == "scores":
+        _, pull = _gain(objective, "generator", objective.generator, a, b)
+        assert _falls(objective, pull), f"{name}: the generator must gain from a higher score of its samples"
+    else:
+        _, pull = _gain(objective, "generator", objective.generator, far_a, far_b)
+        assert float(pull.sum(0) @ nearer) < 0, f"{name}: the generator must gain from rows nearer to the data's"
+
+
+def _rows(shape: tuple[int, ...]) -> Tensor:
+    """Numbers around .2, in no order."""
+    return 0.2 + 0.25 * torch.sin(7.0 * torch.arange(1.0, math.prod(shape) + 1.0, dtype=torch.float64)).reshape(shape)
+
+
+def _falls(objective: Objective, slope: Tensor) -> bool:
+    """Whether every row's loss falls; of a joint loss, the loss when all scores rise by as much."""
+    return bool((slope.sum() if objective.joint else slope).lt(0.0).all())
+
+
+def _gain(
+    objective: Objective, player: str, loss: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The loss's slopes in a and b, its shape and dependence checked on the way."""
     name = objective.name
-    critic, generator = objective.critic(a, b), objective.generator(a, b)
-    assert critic.shape == a.shape, f"{name}: the critic's loss must be one value per sample"
-    assert generator.shape == b.shape, f"{name}: the generator's loss must be one value per sample"
-    slope_a, slope_b = torch.autograd.grad(critic.sum(), (a, b))
-    assert bool((slope_a < 0).all()), f"{name}: the critic must gain from a higher score of data"
-    assert bool((slope_b > 0).all()), f"{name}: the critic must gain from a lower score of the model"
-    pull_a, pull_b = torch.autograd.grad(generator.sum(), (a, b), allow_unused=True)
-    assert bool((pull_b < 0).all()), f"{name}: the generator must gain from a higher score of its samples"
-    reads_a = pull_a is not None and bool((pull_a != 0).any())
-    assert reads_a == objective.paired, f"{name}: paired={objective.paired}, but the generator's loss says otherwise"
-    for loss in (objective.critic, objective.generator):
-        whole, alone = loss(a, b), torch.cat([loss(a[i : i + 1], b[i : i + 1]) for i in range(len(a))])
-        assert torch.allclose(whole, alone), f"{name}: a loss must treat each sample on its own"
+    a, b = a.detach().requires_grad_(), b.detach().requires_grad_()
+    value = loss(a, b)
+    expected = "one value per sample" + (", or one for the batch" if objective.joint else "")
+    fits = value.shape == a.shape[:1] or (objective.joint and value.dim() == 0)
+    assert fits, f"{name}: the {player}'s loss must be {expected}"
+    slope_a, slope_b = torch.autograd.grad(value.sum(), (a, b), allow_unused=True)
+    reads_a = slope_a is not None and bool((slope_a != 0).any())
+    if player == "generator":
+        said = f"{name}: paired={objective.paired}, but the generator's loss says otherwise"
+        assert reads_a == objective.paired, said
+    order = torch.tensor([2, 0, 3, 1])
+    if objective.joint:
+        same = torch.allclose(value.mean(), loss(a[order], b[order]).mean())
+        assert same, f"{name}: a loss must not depend on the order of the rows"
+    else:
+        alone = torch.cat([loss(a[i : i + 1], b[i : i + 1]) for i in range(len(a))])
+        assert torch.allclose(value, alone), f"{name}: a loss must treat each sample on its own"
+    zero = torch.zeros_like
+    return zero(a) if slope_a is None else slope_a, zero(b) if slope_b is None else slope_b
 
 
 def _f(link: Link, u: Tensor) -> Tensor:

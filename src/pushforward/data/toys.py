@@ -116,6 +116,11 @@ def _grid() -> Toy:
     return _normals("grid", torch.cartesian_prod(side, side), 0.05, 100_000)
 
 
+def _square() -> Toy:
+    side = torch.arange(-3, 4, 2, dtype=torch.float64)
+    return _normals("square", torch.cartesian_prod(side, side), 0.1, 100_000)
+
+
 def _curves(name: str, curve: Callable[[Tensor], Tensor], power: int, sigma: float) -> Toy:
     """A point `curve(s)` `(2, n, 2)` on one of two curves plus N(0, sigma^2 I); s in [0, 1] of density p s^(p-1).
 
@@ -194,6 +199,7 @@ TOYS: Mapping[str, Toy] = {
     for made in (
         _ring(),
         _grid(),
+        _square(),
         _curves("moons", _two_moons, 1, 0.1),
         _curves("spirals", _two_spirals, 2, 0.1),
         _checkerboard(),

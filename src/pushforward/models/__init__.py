@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .flows import Drifting, ScoreDifference
     from .folder import describe_run
     from .gan import GAN
 
-__all__ = ["GAN", "describe_run", "load"]
+__all__ = ["GAN", "Drifting", "ScoreDifference", "describe_run", "load"]
 
-CLASSES = ("GAN",)
+CLASSES = {"GAN": "gan", "ScoreDifference": "flows", "Drifting": "flows"}  # and the file of each
 
 
 def __getattr__(name: str) -> Any:
-    if name == "GAN":
-        from .gan import GAN
-
-        return GAN
+    if name in CLASSES:
+        return getattr(import_module(f".{CLASSES[name]}", __name__), name)
     if name == "describe_run":
         from .folder import describe_run
 

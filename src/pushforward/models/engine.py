@@ -16,15 +16,21 @@ if TYPE_CHECKING:
 LOGGERS = ("csv", "tensorboard", "wandb")
 
 
-def engine(device: str, log: str | None, out: Path | None) -> Fabric:
+PRECISIONS = ("32-true", "bf16-mixed")
+
+
+def engine(device: str, log: str | None, out: Path | None, *, precision: str = "32-true") -> Fabric:
     """A launched Fabric on one device; under `torchrun`, one process on each of its devices."""
     from lightning_fabric import Fabric
 
+    if precision not in PRECISIONS:
+        raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
     distributed = processes > 1 or int(os.environ.get("WORLD_SIZE", "1")) > processes
     try:
         fabric = Fabric(
             accelerator=device,
+            precision=precision,  # type: ignore[arg-type]
             devices=processes,
             num_nodes=int(os.environ.get("WORLD_SIZE", "1")) // processes if distributed else 1,
             strategy="ddp" if distributed else "auto",

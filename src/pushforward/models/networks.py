@@ -18,15 +18,16 @@ modes and stay.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..data.codec import Codec
 from ..data.tables import TableCodec
-from ..nets import ConvCritic, ConvGenerator, MLPCritic, MLPGenerator, TabularCritic, TabularGenerator
+from ..nets import ConvCritic, ConvGenerator, MLPCritic, MLPGenerator, Shape, TabularCritic, TabularGenerator
 
 SAMPLED = 1024  # rows whose distances are measured
 TINY = 256  # numbers in an image up to which a perceptron learns more in the same time than convolutions
@@ -45,25 +46,34 @@ class Recipe:
     coarse: float
     fine: float
     half_life: int  # of the moving average, in batches
+    steep: float = 0.0  # how sudden the steps are that the generator's blocks make (see `nets.mlp`)
     shift: int = 0  # images: the critic sees them shifted by up to this many pixels
 
 
-def recipe(codec: Codec) -> Recipe:
-    """The default settings for data of the codec's kind and size.
+def recipe(codec: Codec, *, velocity: str | None = None) -> Recipe:
+    """The default settings for data of the codec's kind and size, of a game or of a generator that follows `velocity`.
 
     points: 8,000 steps of 128. images: 6,000 of 128 for tiny ones (`TINY`), else 10,000 of 64. table: 2,000 of 512,
     as the generator starts from fitted coordinates and categories (`data.coordinates`, `nets.tabular`).
     """
+    if velocity:
+        return _recipe_of_flow(codec)
     if codec.kind == "points":
         (d,) = codec.event_shape
         # as many dimensions as the data, while those are few: more noise than data must be folded away, which costs
         # the generator sharpness (ring-8: 97 % high quality with 2, 83 % with 16, at the same step)
-        return Recipe(8000, 128, 1e-3, max(2, min(d, 64)), 128, 2, coarse=0.5, fine=1.0, half_life=500)
+        return Recipe(8000, 128, 1e-3, max(2, min(d, 64)), 128, 2, coarse=0.5, fine=1.0, half_life=500, steep=10.0)
     if codec.kind == "images":
         if math.prod(codec.event_shape) <= TINY:
             return Recipe(6000, 128, 1e-3, 64, 256, 2, coarse=0.1, fine=0.01, half_life=500, shift=1)
         return Recipe(10000, 64, 5e-4, 64, 32, 1, coarse=0.1, fine=0.01, half_life=500, shift=1)
     return Recipe(2000, 512, 2e-3, 16, 128, 2, coarse=0.1, fine=1.0, half_life=200)
+
+
+def _recipe_of_flow(codec: Codec) -> Recipe:
+    """As for a game, with the larger batches that a velocity is estimated from."""
+    game = recipe(codec)
+    return replace(game, steps=4000, batch_size=512, shift=0)
 
 
 def build(
@@ -73,25 +83,29 @@ def build(
     width: int,
     depth: int,
     frequencies: Sequence[float] = (),
+    steep: float = 0.0,
+    shape: Mapping[str, Any] | None,
     generator: torch.Generator,
-) -> tuple[nn.Module, nn.Module]:
-    """(generator, critic) for the codec's data, their first weights drawn from `generator`, on its device."""
+) -> tuple[nn.Module, nn.Module | None]:
+    """(generator, critic) for the codec's data, their first weights drawn from `generator`, on its device.
+
+    `shape` is the critic's (see `nets.Shape`); None for no critic.
+    """
     event, sizes = codec.event_shape, {"width": width, "depth": depth}
+    seen = Shape(**(shape or {}))
     tiny = codec.kind == "images" and math.prod(event) <= TINY
+    made: nn.Module
+    critic: nn.Module
     if isinstance(codec, TableCodec):
-        return (
-            TabularGenerator(codec.blocks, noise_size=noise_size, **sizes, generator=generator),
-            TabularCritic(codec.blocks, **sizes, generator=generator),
-        )
-    if codec.kind == "points" or tiny:
-        return (
-            MLPGenerator(event, noise_size=noise_size, width=width, depth=depth, bounded=tiny, generator=generator),
-            MLPCritic(event, width=width, depth=depth, frequencies=frequencies, generator=generator),
-        )
-    return (
-        ConvGenerator(event, noise_size=noise_size, **sizes, generator=generator),
-        ConvCritic(event, **sizes, generator=generator),
-    )
+        made = TabularGenerator(codec.blocks, noise_size=noise_size, **sizes, generator=generator)
+        critic = TabularCritic(codec.blocks, **sizes, shape=seen, generator=generator)
+    elif codec.kind == "points" or tiny:
+        made = MLPGenerator(event, noise_size=noise_size, **sizes, bounded=tiny, steep=steep, generator=generator)
+        critic = MLPCritic(event, **sizes, frequencies=frequencies, shape=seen, generator=generator)
+    else:
+        made = ConvGenerator(event, noise_size=noise_size, **sizes, generator=generator)
+        critic = ConvCritic(event, **sizes, shape=seen, generator=generator)
+    return made, critic if shape is not None else None
 
 
 def frequencies_from_scale(local: float, dimensions: int, *, count: int = 6, few: int = 16) -> tuple[float, ...]:

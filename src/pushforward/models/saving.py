@@ -1,4 +1,4 @@
-"""A `GAN` into its folder and out of it again: which attributes go where. The files themselves are `folder`'s."""
+"""A one-pass model into its folder and out of it again: which attributes go where. The files are `folder`'s."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from torch import Tensor
 from .. import links
 from ..data.codec import codec_from_dict
 from ..errors import InputError
-from ..links import Objective
+from ..objectives import OBJECTIVES, Objective
 from ..training import checkpoint
 from ..training.history import read as read_history
 from ..training.loop import State
 from ..witness import Link
 from . import networks
+from .drawing import rng
 from .engine import device_of
 from .folder import HISTORY, MODEL, WEIGHTS, part, read_model, read_weights, write_model, write_weights
-from .setup import rng
+from .setup import built_in
 
 if TYPE_CHECKING:
-    from .gan import GAN
+    from .one_pass import OnePass
 
 
 def previous(folder: Path, resume: bool) -> dict[str, Any] | None:
@@ -35,7 +36,7 @@ def previous(folder: Path, resume: bool) -> dict[str, Any] | None:
     return read_model(folder) if begun else None
 
 
-def write(model: GAN, folder: Path, status: str, *, weights: bool = True) -> None:
+def write(model: OnePass, folder: Path, status: str, *, weights: bool = True) -> None:
     """Write the model into `folder`: its weights, where it has some by now, and then `model.json`."""
     digest = write_weights(folder, tensors(model)) if weights else None
     write_model(
@@ -50,6 +51,8 @@ def write(model: GAN, folder: Path, status: str, *, weights: bool = True) -> Non
                 "step": model.steps_done_ if weights else 0,
                 "steps": model.steps_,
                 "gamma": list(model.gamma_),
+                "stopped": model.stopped_ if weights else "",
+                "closing": model.closing_ if weights else None,
                 "data": model.data_,
             },
             "weights": digest,
@@ -58,7 +61,7 @@ def write(model: GAN, folder: Path, status: str, *, weights: bool = True) -> Non
     )
 
 
-def adopt(model: GAN, folder: Path, saved: dict[str, Any]) -> GAN:
+def adopt(model: OnePass, folder: Path, saved: dict[str, Any]) -> None:
     """Give `model` what the folder, whose `model.json` is `saved`, has learned."""
     run = saved["run"]
     if run["status"] == "training":
@@ -70,18 +73,20 @@ def adopt(model: GAN, folder: Path, saved: dict[str, Any]) -> GAN:
         model.codec_ = codec_from_dict(saved["codec"], part(found, "codec"))
         generator, critic = networks.build(model.codec_, **saved["network"], generator=rng(0))
         generator.load_state_dict(part(found, "generator"))
-        critic.load_state_dict(part(found, "critic"))
+        if critic is not None:
+            critic = built_in(model, critic, tuple(run["gamma"]), run["data"]["rows"])
+            critic.load_state_dict(part(found, "critic"))
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{folder / WEIGHTS}: does not fit {MODEL} beside it ({error})") from error
     device = device_of(model.device)
     model.generator_ = generator.to(device).eval().requires_grad_(False)
-    model.critic_ = critic.to(device).eval().requires_grad_(False)
+    model.critic_ = None if critic is None else critic.to(device).eval().requires_grad_(False)
+    model.stopped_, model.closing_ = run.get("stopped", ""), run.get("closing")
     model.network_, model.gamma_, model.data_ = saved["network"], tuple(run["gamma"]), run["data"]
     model.steps_, model.steps_done_ = run["steps"], run["step"]
     model.interrupted_ = run["status"] == "interrupted"
     model.history_ = read_history(folder / HISTORY)
     model.id_ = saved["made_by"]["model"]
-    return model
 
 
 def restore(state: State, folder: Path) -> None:
@@ -97,28 +102,43 @@ def restore(state: State, folder: Path) -> None:
         raise InputError(f"{place}: the checkpoint of step {step} does not fit this model ({error})") from error
 
 
-def tensors(model: GAN) -> dict[str, Tensor]:
+def tensors(model: OnePass) -> dict[str, Tensor]:
     """All that `weights.safetensors` holds."""
     parts = {
         "generator": model.generator_.state_dict(),
-        "critic": model.critic_.state_dict(),
+        "critic": model.critic_.state_dict() if model.critic_ is not None else {},
         "codec": model.codec_.tensors(),
     }
     return {f"{name}.{key}": tensor for name, found in parts.items() for key, tensor in found.items()}
 
 
-def parameters(model: GAN) -> dict[str, Any]:
+def parameters(model: OnePass) -> dict[str, Any]:
     """The constructor's arguments as JSON values, the objective by its name.
 
-    `InputError` for an objective that is not the registered one of its name: it could not be found again.
+    `InputError` for what could not be found again by name: an objective that is not the registered one of its name,
+    regularisers or networks of the user's own.
     """
-    return {**model.get_params(), "objective": _objective_name(model.objective)}
+    given = model.get_params()
+    if given.get("networks") is not None:
+        raise InputError(
+            "networks of your own cannot be rebuilt from a folder; fit without out, and save their state_dict yourself"
+        )
+    words = given.get("regularise")
+    if words is not None and not isinstance(words, str):
+        if not all(isinstance(word, str) for word in words):
+            raise InputError(
+                "a regulariser of your own cannot be saved by name; fit it without out, or choose regularisers by name"
+            )
+        given["regularise"] = "+".join(words)
+    if "objective" in given:
+        given["objective"] = _objective_name(given["objective"])
+    return given
 
 
 def arguments(saved: dict[str, Any]) -> dict[str, Any]:
     """The constructor's arguments that `parameters` wrote."""
-    named = saved["objective"]
-    return {**saved, "objective": links.link(named["link"]) if isinstance(named, dict) else named}
+    named = saved.get("objective")
+    return {**saved, "objective": links.link(named["link"])} if isinstance(named, dict) else saved
 
 
 def _objective_name(objective: str | Objective | Link) -> str | dict[str, str]:
@@ -126,7 +146,7 @@ def _objective_name(objective: str | Objective | Link) -> str | dict[str, str]:
         return objective
     if isinstance(objective, Link) and links.LINKS.get(objective.name) is objective:
         return {"link": objective.name}
-    if isinstance(objective, Objective) and links.OBJECTIVES.get(objective.name) is objective:
+    if isinstance(objective, Objective) and OBJECTIVES.get(objective.name) is objective:
         return objective.name
     raise InputError(
         f"the objective {objective.name!r} is an object of your own, which a saved model cannot name; fit it without "

@@ -3,65 +3,100 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .. import links
 from ..data.codec import Codec, fit_codec
 from ..data.dataset import Dataset
 from ..data.tables import TableCodec
 from ..errors import InputError
-from ..nets import TabularGenerator
+from ..nets import Shape, TabularGenerator
+from ..nets.groups import GROUP
+from ..objectives import Objective
+from ..training import optimisers
 from ..training.augment import shift
 from ..training.batches import Batches, derive
-from ..training.loop import Player, Settings, State, calibrate
-from ..training.penalties import penalty
+from ..training.loop import Settings, State, calibrate
+from ..training.player import Player
+from ..training.regularisers import Regulariser, Setting, regularisers
+from ..training.regularisers.table import Words
 from ..training.schedule import Schedule
 from ..training.step import Rules
-from . import networks
+from . import networks, own
+from .drawing import rng
 from .networks import Recipe
+from .watching import Along, Audited, Monitored
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from .gan import GAN
+    from .one_pass import OnePass
 
-WATCHED = 1024  # rows of each side that the critic is asked about at every record
+AUDITED = 0.2  # share of the rows that `until` keeps out of training where no holdout is given
+LOOKS, AUDITS = 50, 25  # how often a run is looked at closely, and audited
+SELDOM = 50  # steps between two close looks, at least
+VELOCITY_ROWS = 4096  # rows by which a velocity sets its widths
 WARM_ROWS = 50_000  # rows at most that a table's generator is fitted to before the game,
 WARM_NUMBERS = 40_000_000  # of these many numbers when expanded, at most (160 MB)
 GP_WEIGHT = 10.0  # Gulrajani et al. 2017
 
 
 @dataclass(frozen=True)
+class Game:
+    """What a family plays, by its parameters: an objective with its regularisers, or a velocity."""
+
+    objective: Objective | None = None
+    velocity: str | None = None
+    regularise: Words = "none"
+    gamma: float | None = None
+    n_critic: int = 1
+    critic_rate: float = 1.0
+    lambda_1: float | None = None
+    regressions: int = 1
+    optimiser: str = "adam"
+    own: tuple[nn.Module, nn.Module] | None = None
+
+    @property
+    def adversarial(self) -> bool:
+        return self.objective is not None and self.objective.critic is not None
+
+
+@dataclass(frozen=True)
 class Plan:
-    """Everything decided: the recipe with the user's values in it, the penalty with its weights, the networks."""
+    """Everything decided: the recipe with the user's values in it, what regularisers are made from, the networks."""
 
     recipe: Recipe
-    penalty: str
-    gamma: tuple[float, float]  # first and last weight of the penalty
+    gamma: tuple[float, float]  # first and last weight of a zero-centred penalty
     network: dict[str, Any]  # the arguments of `networks.build`, JSON-able
+    regularisers: tuple[Regulariser, ...]
 
 
-def check(model: GAN) -> None:
+def check(model: OnePass) -> None:
     """Refuse, before anything is read, parameters that make no sense (`InputError`)."""
-    links.objective(model.objective)
-    penalty(model.penalty or "r1+r2")
-    for name in ("steps", "batch_size", "n_critic", "noise_size", "width", "depth", "checkpoint_every"):
-        value = getattr(model, name)
+    whole = (
+        "steps", "batch_size", "n_critic", "regressions", "noise_size", "width", "depth", "checkpoint_every"
+    )  # fmt: skip
+    for name in whole:
+        value = getattr(model, name, None)
         if value is not None and (not isinstance(value, int) or value < 1):
             raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
-    for name in ("time_budget", "learning_rate", "lambda_1", "gamma"):
-        value = getattr(model, name)
+    for name in ("time_budget", "learning_rate", "lambda_1", "gamma", "critic_rate"):
+        value = getattr(model, name, None)
         if value is not None and not (value > 0 or (name == "gamma" and value == 0)):
             raise InputError(f"{name} must be a positive number, not {value!r}")
     if not isinstance(model.seed, int):
         raise InputError(f"seed must be a whole number, not {model.seed!r}")
     if model.steps is not None and model.time_budget is not None:
         raise InputError("steps and time_budget both say how long to train; give one of them")
+    if model.until not in (None, "indistinguishable"):
+        raise InputError(f"until must be 'indistinguishable' or None, not {model.until!r}")
+    if not 0.5 < model.tolerance < 1:
+        raise InputError(f"tolerance is an AUC between 0.5 and 1, not {model.tolerance!r}")
 
 
 def encode(dataset: Dataset, seed: int) -> tuple[Codec, Tensor]:
@@ -78,28 +113,31 @@ def encode(dataset: Dataset, seed: int) -> tuple[Codec, Tensor]:
     return codec, rows
 
 
-def plan(model: GAN, codec: Codec, rows: Tensor) -> Plan:
+def plan(model: OnePass, game: Game, codec: Codec, rows: Tensor) -> Plan:
     """What `model`'s parameters leave open, from the encoded training `rows`."""
-    default = networks.recipe(codec)
+    default = networks.recipe(codec, velocity=game.velocity)
     names = ("steps", "batch_size", "learning_rate", "noise_size", "width", "depth")
     recipe = replace(default, **{name: getattr(model, name) or getattr(default, name) for name in names})
     spread, local = networks.scales(rows, codec.expand, seed=derive(model.seed, "scale"))
-    charged = model.penalty or ("gp" if links.objective(model.objective).name == "wgan" else "r1+r2")
-    if charged.startswith("gp"):
-        weight = GP_WEIGHT if model.gamma is None else float(model.gamma)
-        gamma = (weight, weight)
-    elif model.gamma is not None:
-        gamma = (float(model.gamma), float(model.gamma) / 10)
+    if game.gamma is not None:
+        gamma = (float(game.gamma), float(game.gamma) / 10)
     else:
         gamma = networks.weights_from_scale(spread, local, recipe.coarse, recipe.fine)
     network: dict[str, Any] = {"noise_size": recipe.noise_size, "width": recipe.width, "depth": recipe.depth}
     if codec.kind == "points":
+        network["steep"] = recipe.steep
         network["frequencies"] = list(networks.frequencies_from_scale(local, codec.event_shape[0]))
-    return Plan(recipe, charged, gamma, network)
+    made = _regularisers(game, codec, gamma, len(rows), recipe.batch_size, model.seed)
+    shape = Shape(outputs=game.objective.outputs if game.objective else 1)
+    for one in made:
+        shape = one.shape(shape)
+    network["shape"] = asdict(shape) if game.adversarial else None
+    return Plan(recipe, gamma, network, made)
 
 
 def begin(
-    model: GAN,
+    model: OnePass,
+    game: Game,
     codec: Codec,
     rows: Tensor,
     held: Dataset | None,
@@ -110,13 +148,13 @@ def begin(
 ) -> tuple[State, Settings, Batches]:
     """The players with their first weights, how the run goes, and its batches; `steps` overrules the plan's."""
     on, recipe = fabric.device, decided.recipe
-    generator, critic = networks.build(codec, **decided.network, generator=rng(model.seed, "weights"))
+    generator, critic = game.own or networks.build(codec, **decided.network, generator=rng(model.seed, "weights"))
+    critic = critic if game.adversarial else None
     if isinstance(generator, TabularGenerator):
         most = max(1, min(WARM_ROWS, WARM_NUMBERS // codec.event_shape[0]))
         some = torch.randperm(len(rows), generator=rng(model.seed, "warm start"))[:most].to(rows.device)
         generator.warm_start(codec.expand(rows[some]).cpu(), generator=rng(model.seed, "warm start", 1))
-    average = copy.deepcopy(generator).requires_grad_(False)
-    state = State(Player(generator.to(on), fabric), Player(critic.to(on), fabric), average.to(on), on)
+    critic = prepared(critic, decided.regularisers, seed=model.seed)
     batches = Batches(
         rows,
         codec.expand,
@@ -125,39 +163,93 @@ def begin(
         device=on,
         rank=fabric.global_rank,
         world_size=fabric.world_size,
+        multiple=_multiple(decided.network["shape"]),
+    )
+    if game.own:
+        x = batches()
+        shape = decided.network["shape"] or asdict(Shape())
+        own.check(generator, critic, x, len(x) // shape["pack"], shape["outputs"])
+    average = copy.deepcopy(generator).requires_grad_(False)
+    optimiser = optimisers.optimiser(game.optimiser)
+    state = State(
+        Player(generator.to(on), fabric, optimiser=optimiser),
+        Player(critic.to(on), fabric, optimiser=optimiser, rate=game.critic_rate) if critic else None,
+        average.to(on),
+        _rules(game, decided, codec, rows, model.seed),
+        on,
     )
 
     def settings(steps: int) -> Settings:
+        log_every = max(1, steps // 200)
         return Settings(
-            rules=Rules(links.objective(model.objective), penalty(decided.penalty), model.lambda_1),
-            schedule=Schedule(steps, recipe.learning_rate, *decided.gamma),
-            n_critic=model.n_critic,
+            schedule=Schedule(steps, recipe.learning_rate),
             half_life=recipe.half_life * batches.batch_size,
             seed=model.seed,
-            log_every=max(1, steps // 200),
+            log_every=log_every,
+            monitor_every=_every(steps, log_every, LOOKS, at_least=SELDOM),
+            audit_every=_every(steps, log_every, AUDITS),
             checkpoint_steps=model.checkpoint_every,
-            view=(lambda x, moves: shift(x, recipe.shift, moves)) if recipe.shift else None,
-            watch=None if held is None else _watch(codec, rows, held, on),
         )
 
     if steps is None and model.time_budget is not None:
-        steps = calibrate(state, settings(recipe.steps), batches, model.time_budget)
+        steps = calibrate(state, settings(recipe.steps), batches, fabric, model.time_budget)
+    state.monitor = Monitored(codec, rows, held, game.objective, model.seed)
+    if model.until and held is not None:
+        state.audit = Audited.of(held, codec, average, tolerance=model.tolerance, seed=model.seed)
     return state, settings(steps or recipe.steps), batches
 
 
-def rng(seed: int, *purpose: int | str) -> torch.Generator:
-    """A generator on the CPU for one purpose."""
-    return torch.Generator().manual_seed(derive(seed, *purpose))
+def _regularisers(
+    game: Game, codec: Codec, gamma: tuple[float, float], rows: int, batch: int, seed: int
+) -> tuple[Regulariser, ...]:
+    gp = GP_WEIGHT if game.gamma is None else float(game.gamma)
+    images = codec.kind == "images"
+    return regularisers(
+        game.regularise, lambda number: Setting(number, gamma, rows, batch, codec.event_shape, images, seed, gp)
+    )
 
 
-def _watch(codec: Codec, rows: Tensor, held: Dataset, device: torch.device) -> Callable[[State], dict[str, Tensor]]:
-    """By how much the critic scores training rows above held-out ones: `holdout_gap`."""
-    train = codec.expand(rows[:WATCHED].to(device))
-    kept = codec.expand(codec.encode(held.take(torch.arange(min(WATCHED, len(held))))).to(device))
+def built_in(model: OnePass, critic: nn.Module, gamma: tuple[float, float], rows: int) -> nn.Module:
+    """The critic of a saved model as it was trained: with what its regularisers had built into it."""
+    made = _regularisers(model._game(), model.codec_, gamma, rows, model.batch_size or 1, model.seed)
+    found = prepared(critic, made, seed=model.seed)
+    assert found is not None
+    return found
 
-    def watch(state: State) -> dict[str, Tensor]:
-        with torch.no_grad():
-            critic = state.critic.network
-            return {"holdout_gap": critic(train).mean() - critic(kept).mean()}
 
-    return watch
+def _every(steps: int, log_every: int, times: int, *, at_least: int = 1) -> int:
+    """Steps between two of about so many looks: a multiple of those between two records."""
+    return log_every * math.ceil(max(at_least, steps / times) / log_every)
+
+
+def prepared(critic: nn.Module | None, made: Sequence[Regulariser], *, seed: int) -> nn.Module | None:
+    """The critic with what the regularisers build into it."""
+    for one in made if critic else ():
+        assert critic is not None
+        critic = one.prepare(critic, seed=derive(seed, "regularise"))
+    return critic
+
+
+def _multiple(shape: dict[str, Any] | None) -> int:
+    """How many rows a critic of this shape scores together."""
+    return shape["pack"] * (GROUP if shape["deviation"] else 1) if shape else 1
+
+
+def _rules(game: Game, decided: Plan, codec: Codec, rows: Tensor, seed: int) -> Rules:
+    velocity = None
+    if game.velocity:
+        from ..flow import velocity_by_name
+
+        some = torch.randperm(len(rows), generator=rng(seed, "velocity"))[:VELOCITY_ROWS].to(rows.device)
+        velocity = Along(velocity_by_name(game.velocity).make(codec.expand(rows[some]), seed=derive(seed, "velocity")))
+    moved = decided.recipe.shift
+    view = {"view": lambda images, moment: shift(images, moved, moment.draw)} if moved and game.adversarial else {}
+    return Rules(
+        game.objective,
+        decided.regularisers,
+        lambda_1=game.lambda_1,
+        regressions=game.regressions,
+        n_critic=game.n_critic,
+        velocity=velocity,
+        **view,
+    )

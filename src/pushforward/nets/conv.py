@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, pad, pixel_shuffle, pixel_unshuffle
 
+from .critic import PLAIN, Critic, Shape
 from .initialise import SLOPE, conv, linear
 
 BASE = 4  # the ladder ends at the first size that is at most BASE + 3
@@ -96,30 +97,35 @@ class ConvGenerator(nn.Module):
         return images[..., : self.height, : self.width].tanh()
 
 
-class ConvCritic(nn.Module):
+class ConvCritic(Critic):
     """Images `(n, c, h, w)` -> scores `(n,)`, higher where data exceed the model."""
 
     def __init__(
-        self, event_shape: Sequence[int], *, width: int = 32, depth: int = 1, generator: torch.Generator
+        self,
+        event_shape: Sequence[int],
+        *,
+        width: int = 32,
+        depth: int = 1,
+        shape: Shape = PLAIN,
+        generator: torch.Generator,
     ) -> None:
-        super().__init__()
         channels, height, wide = event_shape
-        self.patch = patch_size(height, wide)
-        sizes = ladder(math.ceil(height / self.patch), math.ceil(wide / self.patch))
+        patch = patch_size(height, wide)
+        sizes = ladder(math.ceil(height / patch), math.ceil(wide / patch))
         widths = _widths(width, len(sizes))[::-1]
-        self.margins = (0, sizes[-1][1] * self.patch - wide, 0, sizes[-1][0] * self.patch - height)
-        self.enter = conv(channels * self.patch**2, widths[0], 3, generator, gain=1.0)
+        super().__init__(widths[-1] * math.prod(sizes[0]), shape, generator=generator)
+        self.patch = patch
+        self.margins = (0, sizes[-1][1] * patch - wide, 0, sizes[-1][0] * patch - height)
+        self.enter = conv(shape.pack * channels * patch**2, widths[0], 3, generator, gain=1.0)
         self.levels = nn.ModuleList()
         for before, after in zip(widths, [*widths[1:], widths[-1]], strict=True):
             change = conv(before, after, 1, generator, gain=1.0, bias=False) if before != after else nn.Identity()
             self.levels.append(nn.Sequential(*(ConvBlock(before, generator=generator) for _ in range(depth)), change))
-        self.leave = linear(widths[-1] * math.prod(sizes[0]), 1, generator, gain=1.0)
 
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+    def hidden(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n features"]:
         h = self.enter(pixel_unshuffle(pad(x, self.margins), self.patch))
         for rung, level in enumerate(self.levels):
             if rung:
                 h = avg_pool2d(h, 2)
             h = level(h)
-        out: Tensor = self.leave(leaky_relu(h, SLOPE).flatten(1)).squeeze(1)
-        return out
+        return leaky_relu(h, SLOPE).flatten(1)

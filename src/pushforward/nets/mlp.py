@@ -16,41 +16,72 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
+from .critic import PLAIN, Critic, Shape
 from .initialise import SLOPE, linear
 
 
-class ResidualBlock(nn.Module):
-    """h `(n, width)` -> h + W' act(W act(h))."""
+LOUD = 5.0
 
-    def __init__(self, width: int, *, generator: torch.Generator) -> None:
+
+class ResidualBlock(nn.Module):
+    """h `(n, width)` -> h + W' act(W act(h)); `steep` > 0: -> h + W' tanh(steep W act(h)).
+
+    A rectifier makes a sudden step, such as a generator needs between two modes, of two kinks close together with
+    large weights of opposite signs, which training finds slowly; one tanh with a large factor makes it alone.
+    """
+
+    def __init__(self, width: int, *, steep: float = 0.0, generator: torch.Generator) -> None:
         super().__init__()
+        self.steep = steep
         self.inner = linear(width, width, generator)
         self.outer = linear(width, width, generator, gain=0.0)
 
     def forward(self, h: Tensor) -> Tensor:
-        out: Tensor = h + self.outer(leaky_relu(self.inner(leaky_relu(h, SLOPE)), SLOPE))
+        inner = self.inner(leaky_relu(h, SLOPE))
+        out: Tensor = h + self.outer((self.steep * inner).tanh() if self.steep else leaky_relu(inner, SLOPE))
         return out
 
 
-class Trunk(nn.Module):
-    """`(n, n_in) -> (n, n_out)` through `depth` residual blocks of one `width`."""
+class Body(nn.Module):
+    """`(n, n_in) -> (n, width)`, its last hidden layer, through `depth` residual blocks of one `width`.
 
-    def __init__(self, n_in: int, n_out: int, *, width: int, depth: int, generator: torch.Generator) -> None:
+    With `steep` blocks the first layer sees its input times `LOUD` and starts with weights as much smaller: the same
+    map at first, and one that Adam changes faster.
+    """
+
+    def __init__(self, n_in: int, *, width: int, depth: int, steep: float = 0.0, generator: torch.Generator) -> None:
         super().__init__()
-        self.enter = linear(n_in, width, generator, gain=1.0)
-        self.blocks = nn.ModuleList([ResidualBlock(width, generator=generator) for _ in range(depth)])
+        self.loud = LOUD if steep else 1.0
+        self.enter = linear(n_in, width, generator, gain=1.0 / self.loud)
+        self.blocks = nn.ModuleList([ResidualBlock(width, steep=steep, generator=generator) for _ in range(depth)])
+
+    def forward(self, h: Tensor) -> Tensor:
+        h = self.enter(self.loud * h)
+        for block in self.blocks:
+            h = block(h)
+        return leaky_relu(h, SLOPE)
+
+
+class Trunk(nn.Module):
+    """`(n, n_in) -> (n, n_out)`: a body and a linear layer."""
+
+    def __init__(
+        self, n_in: int, n_out: int, *, width: int, depth: int, steep: float = 0.0, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.body = Body(n_in, width=width, depth=depth, steep=steep, generator=generator)
         self.leave = linear(width, n_out, generator, gain=1.0)
 
     def forward(self, h: Tensor) -> Tensor:
-        h = self.enter(h)
-        for block in self.blocks:
-            h = block(h)
-        out: Tensor = self.leave(leaky_relu(h, SLOPE))
+        out: Tensor = self.leave(self.body(h))
         return out
 
 
 class MLPGenerator(nn.Module):
-    """Gaussian noise `(n, noise_size)` -> points `(n, *event)`; `bounded` ones, by tanh, lie in (-1, 1)."""
+    """Gaussian noise `(n, noise_size)` -> points `(n, *event)`; `bounded` ones, by tanh, lie in (-1, 1).
+
+    `steep`: how sudden the steps are that its blocks make (see `ResidualBlock`); 0 for plain ones.
+    """
 
     def __init__(
         self,
@@ -60,13 +91,16 @@ class MLPGenerator(nn.Module):
         width: int = 128,
         depth: int = 2,
         bounded: bool = False,
+        steep: float = 0.0,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.bounded = bounded
         self.event_shape = tuple(event_shape)
         self.noise_size = noise_size
-        self.trunk = Trunk(noise_size, math.prod(event_shape), width=width, depth=depth, generator=generator)
+        self.trunk = Trunk(
+            noise_size, math.prod(event_shape), width=width, depth=depth, steep=steep, generator=generator
+        )
 
     def noise(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "n m"]:
         return torch.randn(n, self.noise_size, generator=generator, device=generator.device)
@@ -76,7 +110,7 @@ class MLPGenerator(nn.Module):
         return out.tanh() if self.bounded else out
 
 
-class MLPCritic(nn.Module):
+class MLPCritic(Critic):
     """Points `(n, *event)` -> scores `(n,)`, higher where data exceed the model.
 
     Beside each coordinate x it sees sin(f x)/f and cos(f x)/f for every f of `frequencies`: structure much finer than
@@ -91,21 +125,22 @@ class MLPCritic(nn.Module):
         width: int = 128,
         depth: int = 2,
         frequencies: Sequence[float] = (),
+        shape: Shape = PLAIN,
         generator: torch.Generator,
     ) -> None:
-        super().__init__()
-        n_in = math.prod(event_shape) * (1 + 2 * len(frequencies))
-        self.trunk = Trunk(n_in, 1, width=width, depth=depth, generator=generator)
+        super().__init__(width, shape, generator=generator)
+        n_in = shape.pack * math.prod(event_shape) * (1 + 2 * len(frequencies))
+        self.body = Body(n_in, width=width, depth=depth, generator=generator)
         self.frequencies: Tensor
         fixed = torch.tensor([float(f) for f in frequencies], device=generator.device)
         self.register_buffer("frequencies", fixed, persistent=False)
 
-    def forward(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
+    def hidden(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n width"]:
         x = x.flatten(1)
         if len(self.frequencies):
             phases = x[:, :, None] * self.frequencies
             x = torch.cat(
                 [x, (phases.sin() / self.frequencies).flatten(1), (phases.cos() / self.frequencies).flatten(1)], 1
             )
-        out: Tensor = self.trunk(x).squeeze(1)
+        out: Tensor = self.body(x)
         return out

@@ -31,7 +31,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, one_hot, silu, softmax
 
-from .mlp import Trunk
+from .critic import PLAIN, Critic, Shape
+from .mlp import Body, Trunk
 
 if TYPE_CHECKING:
     from ..data.tables import Block
@@ -150,20 +151,26 @@ class TabularGenerator(nn.Module):
                 getattr(self, f"base_{name}").copy_(value)
 
 
-class TabularCritic(nn.Module):
+class TabularCritic(Critic):
     """Rows `(n, k + c)` -> scores `(n,)`, higher where data exceed the model."""
 
     def __init__(
-        self, blocks: Sequence[Block], *, width: int = 128, depth: int = 2, generator: torch.Generator
+        self,
+        blocks: Sequence[Block],
+        *,
+        width: int = 128,
+        depth: int = 2,
+        shape: Shape = PLAIN,
+        generator: torch.Generator,
     ) -> None:
-        super().__init__()
-        self.k, groups = _layout(blocks)
-        n_in = self.k + sum(stop - start for start, stop in groups)
-        self.trunk = Trunk(n_in, 1, width=width, depth=depth, generator=generator)
+        super().__init__(width, shape, generator=generator)
+        k, groups = _layout(blocks)
+        n_in = shape.pack * (k + sum(stop - start for start, stop in groups))
+        self.body = Body(n_in, width=width, depth=depth, generator=generator)
 
-    def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        scores: Tensor = self.trunk(x).squeeze(1)
-        return scores
+    def hidden(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n width"]:
+        out: Tensor = self.body(x)
+        return out
 
 
 def _layout(blocks: Sequence[Block]) -> tuple[int, list[tuple[int, int]]]:

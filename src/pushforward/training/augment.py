@@ -1,25 +1,102 @@
-"""What the critic sees of an image batch: each image moved by a few pixels, data and samples alike.
+"""What the critic sees of an image batch, data and samples alike: pure, differentiable, each image with its own draw.
 
-The same random move is offered to both sides, so a critic cannot tell by it, and a small data set does not tell its
-rows apart by where they sit (Zhao et al. 2020, differentiable augmentation). A share of the images stays put, without
-which the generator might learn the moves (Karras et al. 2020, section 2.2). The edge is repeated where the image
-leaves a gap.
+The same random change is offered to both sides, so a critic cannot tell by it, and a small data set does not tell its
+rows apart by it. A share of the images is left as it is, without which the generator might learn the changes (Karras et
+al. 2020, section 2.2). Images are `(n, c, h, w)` in [-1, 1].
+
+    shift          by whole pixels, the edge repeated
+    diff_augment   DiffAugment (Zhao et al. 2020, section 4): brightness, saturation, contrast, translation, cutout
+
+    brightness     x + U(-.5, .5)
+    saturation     m + r (x - m),  r ~ U(0, 2),     m the mean over the channels, pixel by pixel
+    contrast       m + r (x - m),  r ~ U(.5, 1.5),  m the image's mean
+    translation    by up to an eighth of either side, 0 (mid grey) let in
+    cutout         a square of half the sides set to 0, its centre anywhere
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-MOVED = 0.5  # share of the images that are moved
+from .draw import Draw
+
+MOVED = 0.5  # share of the images that `shift` moves
+TRANSLATION, CUTOUT = 1 / 8, 1 / 2  # of a side (Zhao et al. 2020)
+
+Images = Float[Tensor, "n c h w"]
 
 
-def shift(images: Float[Tensor, "n c h w"], most: int, generator: torch.Generator) -> Float[Tensor, "n c h w"]:
+def shift(images: Images, most: int, draw: Draw) -> Images:
     """Each image moved by its own whole number of pixels, up to `most` each way, or (half of them) not at all."""
+    n = len(images)
+    moves = draw.integers(-most, most + 1, n, 2).T * (draw.uniform(n) < MOVED)
+    rows, columns = _places(images, moves[0], moves[1])
+    return _taken(images, rows.clamp(0, images.shape[2] - 1), columns.clamp(0, images.shape[3] - 1))
+
+
+def diff_augment(images: Images, draw: Draw, share: float | Float[Tensor, ""] = 1.0) -> Images:
+    """All five changes in turn, each to every image with probability `share` on its own."""
+    n, _, *sides = images.shape
+    chances = draw.uniform(n, 5).T
+    on = chances < share
+    draws = draw.uniform(n, 3).to(images.dtype).T
+    images = colour(images, *torch.where(on[:3], draws, 0.5))
+    most = [max(1, _part(TRANSLATION, side)) for side in sides]
+    images = translate(images, *(draw.integers(-m, m + 1, n) * on[3] for m in most))
+    down, right = (draw.integers(0, side + (_part(CUTOUT, side) + 1) % 2, n) for side in sides)
+    return cut_out(images, down, right, on[4])
+
+
+def _part(share: float, side: int) -> int:
+    """A share of a side in whole pixels, halves upwards."""
+    return int(share * side + 0.5)
+
+
+def colour(
+    images: Images, brightness: Float[Tensor, " n"], saturation: Float[Tensor, " n"], contrast: Float[Tensor, " n"]
+) -> Images:
+    """Brightness, saturation and contrast by draws in (0, 1), of which 1/2 changes nothing."""
+    images = images + (_each(brightness) - 0.5)
+    grey = images.mean(1, keepdim=True)
+    images = grey + 2 * _each(saturation) * (images - grey)
+    mean = images.mean((1, 2, 3), keepdim=True)
+    return mean + (_each(contrast) + 0.5) * (images - mean)
+
+
+def translate(images: Images, down: Tensor, right: Tensor) -> Images:
+    """Image i moved by `down[i]` and `right[i]` pixels `(n,)`, zeros let in."""
+    _, _, h, w = images.shape
+    rows, columns = _places(images, -down, -right)
+    inside = ((rows >= 0) & (rows < h))[:, None, :, None] & ((columns >= 0) & (columns < w))[:, None, None, :]
+    return _taken(images, rows.clamp(0, h - 1), columns.clamp(0, w - 1)) * inside
+
+
+def cut_out(images: Images, down: Tensor, right: Tensor, on: Tensor) -> Images:
+    """A box of `CUTOUT` times the sides, centred at pixel (`down[i]`, `right[i]`), set to 0 where `on[i]`."""
+    device, (h, w) = images.device, images.shape[2:]
+
+    def covered(centre: Tensor, side: int) -> Tensor:
+        size = max(1, _part(CUTOUT, side))
+        first = (centre - size // 2)[:, None]
+        at = torch.arange(side, device=device)
+        return (at >= first) & (at < first + size)
+
+    hole = covered(down, h)[:, None, :, None] & covered(right, w)[:, None, None, :] & on[:, None, None, None]
+    return images * ~hole
+
+
+def _each(draws: Tensor) -> Tensor:
+    return draws[:, None, None, None]
+
+
+def _places(images: Images, down: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each pixel's row and column is taken from: `(n, h)`, `(n, w)`."""
+    h, w = images.shape[2:]
+    rows = down[:, None] + torch.arange(h, device=images.device)
+    return rows, right[:, None] + torch.arange(w, device=images.device)
+
+
+def _taken(images: Images, rows: Tensor, columns: Tensor) -> Images:
     n, c, h, w = images.shape
-    device = images.device
-    moves = torch.randint(-most, most + 1, (2, n), generator=generator, device=device)
-    moves *= torch.rand(n, generator=generator, device=device) < MOVED
-    rows = (moves[0, :, None] + torch.arange(h, device=device)).clamp(0, h - 1)
-    columns = (moves[1, :, None] + torch.arange(w, device=device)).clamp(0, w - 1)
     moved = images.gather(2, rows[:, None, :, None].expand(n, c, h, w))
     return moved.gather(3, columns[:, None, None, :].expand(n, c, h, w))

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..errors import InputError
+
 
 def derive(seed: int, *purpose: int | str) -> int:
     """A seed in 0..2^63-1 for one purpose, unrelated to those of other purposes (a hash of all the arguments)."""
@@ -23,7 +25,7 @@ class Batches:
     """Calls give batch after batch of `rows` `(n, ...)`, expanded; every pass over the rows is shuffled anew.
 
     Rows left over at the end of a pass (fewer than a batch) are left out of that pass. With several processes, each
-    takes its own `batch_size / world_size` of every batch.
+    takes its own block of every batch. `multiple`: the rows of a block are a multiple of this many.
     """
 
     def __init__(
@@ -36,14 +38,22 @@ class Batches:
         device: torch.device,
         rank: int = 0,
         world_size: int = 1,
+        multiple: int = 1,
     ) -> None:
         self.rows = rows
         self.expand = expand
-        self.batch_size = min(batch_size, len(rows))
+        unit = multiple * world_size
+        self.batch_size = min(batch_size, len(rows)) // unit * unit
+        if not self.batch_size:
+            raise InputError(
+                f"{min(batch_size, len(rows))} rows in a batch ({len(rows)} in the data) cannot be shared by "
+                f"{world_size} processes in groups of {multiple}; give at least {unit} rows"
+            )
         self.per_pass = len(rows) // self.batch_size
         self.seed = seed
         self.device = device
-        self.share = slice(rank, None, world_size)
+        block = self.batch_size // world_size
+        self.share = slice(rank * block, (rank + 1) * block)
         self.drawn = 0
         self._pass = -1
         self._order = torch.empty(0, dtype=torch.long)

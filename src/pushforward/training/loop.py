@@ -1,9 +1,9 @@
 """The loop: steps, the moving average, the history, checkpoints, and the ways a run can end.
 
     for step in range(steps):
-        figures += step(...)                         # adversarial: see step.py
+        figures += step(...)                         # adversarial, or a regression: see step.py
         average <- average + (1 - decay) (weights - average)
-        now and then: record the mean figures; write a checkpoint
+        now and then: record the mean figures; look closer (`monitor`); ask the auditor (`audit`); write a checkpoint
 
 It runs on Lightning Fabric (device, precision, processes). Nothing is read back from the device between two records.
 """
@@ -11,70 +11,56 @@ It runs on Lightning Fabric (device, precision, processes). Nothing is read back
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from . import checkpoint, ema
 from .batches import Batches, derive
-from .diagnose import all_finite, diverged, divergence, norm
+from .diagnose import all_finite, diverged, divergence
+from .diagnostics import alarms
+from .draw import Draw, Moment
 from .history import History
-from .progress import Event, Reporter
-from .schedule import Plan, Schedule
+from .player import Player
+from .progress import Event, Kind, Reporter
+from .schedule import Schedule
 from .signals import graceful
-from .step import FIGURES, Generator, Rules, step
+from .step import Generator, Rules, step
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+Outcome = Literal["finished", "interrupted", "stopped"]
 
-class Player:
-    """A network and its Adam; calling it with a loss descends one step, in this network's weights alone."""
 
-    def __init__(self, network: nn.Module, fabric: Fabric) -> None:
-        self.network = network
-        self.fabric = fabric
-        self.weights = list(network.parameters())
-        # one fused kernel for all weights: on 2 CPU cores about a third of the time of the loop over weights
-        self.adam = torch.optim.Adam(self.weights, lr=0.0, betas=(0.0, 0.9), eps=1e-8, fused=True)
+@runtime_checkable
+class Kept(Protocol):
+    """Something with a memory of its own that a checkpoint must hold."""
 
-    def set(self, plan: Plan) -> None:
-        self.adam.param_groups[0].update(lr=plan.learning_rate, betas=(0.0, plan.beta2))
+    def tree(self) -> dict[str, Any]: ...
 
-    def __call__(self, loss: Tensor) -> None:
-        self.adam.zero_grad()
-        self.fabric.backward(loss, inputs=self.weights)
-        if self.fabric.world_size > 1:
-            self._average_gradients()
-        self.adam.step()
+    def restore(self, tree: dict[str, Any]) -> None: ...
 
-    def gradient_norm(self) -> Tensor:
-        return norm(weight.grad for weight in self.weights)
 
-    def _average_gradients(self) -> None:
-        gradients = [weight.grad for weight in self.weights if weight.grad is not None]
-        flat = self.fabric.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduce_op="mean")
-        assert isinstance(flat, Tensor)
-        at = 0
-        for gradient in gradients:
-            gradient.copy_(flat[at : at + gradient.numel()].view_as(gradient))
-            at += gradient.numel()
+@runtime_checkable
+class Monitor(Kept, Protocol):
+    """A closer look at the players: more figures for the history."""
 
-    def tree(self) -> dict[str, Any]:
-        state = self.adam.state
-        return {
-            "network": self.network.state_dict(),
-            "adam": [dict(state[weight]) if weight in state else {} for weight in self.weights],
-        }
+    def __call__(self, state: State) -> dict[str, float]: ...
 
-    def restore(self, tree: dict[str, Any]) -> None:
-        self.network.load_state_dict(tree["network"])
-        for weight, moments in zip(self.weights, tree["adam"], strict=True):
-            self.adam.state[weight] = {name: value.to(weight.device) for name, value in moments.items()}
+
+@runtime_checkable
+class Audit(Kept, Protocol):
+    """Whether the run should go on; called with the moving average as it is."""
+
+    def __call__(self, state: State) -> dict[str, float]: ...
+
+    def stop(self) -> str:
+        """Why to stop now; empty to go on."""
+        ...
 
 
 @dataclass(eq=False)
@@ -82,22 +68,41 @@ class State:
     """All that a run changes: a checkpoint holds it, and nothing else is needed to go on."""
 
     generator: Player
-    critic: Player
+    critic: Player | None
     average: nn.Module  # the generator's moving average
+    rules: Rules
     device: torch.device
+    monitor: Monitor | None = None
+    audit: Audit | None = None
     step: int = 0
     seconds: float = 0.0
     summed: int = 0  # steps in `sums` since the last record
     sums: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sums = torch.zeros(len(FIGURES), device=self.device)
+        self.memory = nn.ModuleList(self.rules.regularisers).to(self.device)
+        if isinstance(self.rules.velocity, nn.Module):
+            self.memory.append(self.rules.velocity.to(self.device))
+        self.sums = torch.zeros(len(self.rules.figures), device=self.device)
+
+    @property
+    def players(self) -> list[Player]:
+        return [self.generator] + ([self.critic] if self.critic else [])
+
+    def _kept(self) -> dict[str, Any]:
+        named = {
+            "generator": self.generator,
+            "critic": self.critic,
+            "monitor": self.monitor,
+            "audit": self.audit,
+        }
+        return {name: kept for name, kept in named.items() if kept is not None}
 
     def tree(self) -> dict[str, Any]:
         return {
-            "generator": self.generator.tree(),
-            "critic": self.critic.tree(),
+            **{name: kept.tree() for name, kept in self._kept().items()},
             "average": self.average.state_dict(),
+            "memory": self.memory.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
             "summed": self.summed,
@@ -105,56 +110,63 @@ class State:
         }
 
     def restore(self, tree: dict[str, Any]) -> None:
-        self.generator.restore(tree["generator"])
-        self.critic.restore(tree["critic"])
+        for name, kept in self._kept().items():
+            kept.restore(tree[name])
         self.average.load_state_dict(tree["average"])
+        self.memory.load_state_dict(tree["memory"])
         self.step, self.seconds, self.summed = tree["step"], tree["seconds"], tree["summed"]
         self.sums = tree["sums"].to(self.device)
 
     def finite(self) -> bool:
-        return all_finite([*self.generator.weights, *self.critic.weights])
+        return all_finite([weight for player in self.players for weight in player.weights])
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run goes: what one step does, how long, and how often it records and saves."""
+    """How a run goes: how long, and how often it records, looks and saves."""
 
-    rules: Rules
     schedule: Schedule
-    n_critic: int
     half_life: int  # of the moving average, in rows
     seed: int
     log_every: int
+    monitor_every: int = 0  # in steps, a multiple of log_every; 0: never
+    audit_every: int = 0  # likewise
     checkpoint_steps: int | None = None
     checkpoint_seconds: float = 30.0
-    view: Callable[[Tensor, torch.Generator], Tensor] | None = None  # what the critic sees of a batch
-    watch: Callable[[State], dict[str, Tensor]] | None = None  # more figures for every record
 
 
-def advance(state: State, settings: Settings, batches: Batches, rng: torch.Generator, rank: int = 0) -> None:
-    """One step of the run, with everything random a function of (seed, rank, step)."""
-    plan = settings.schedule.at(state.step)
-    rng.manual_seed(derive(settings.seed, "step", rank, state.step))
-    state.generator.set(plan)
-    state.critic.set(plan)
-    batches.drawn = state.step * settings.n_critic
-    see = settings.view
-    state.sums += step(
-        settings.rules,
+def advance(state: State, settings: Settings, batches: Batches, draw: Draw) -> None:
+    """One step of the run, with everything random a function of (seed, step)."""
+    plan, rules = settings.schedule.at(state.step), state.rules
+    draw.generator.manual_seed(derive(settings.seed, "step", state.step))
+    for player in state.players:
+        player.set(plan)
+    batches.drawn = state.step * (rules.n_critic if state.critic else 1)
+    figures = step(
+        rules,
         cast(Generator, state.generator.network),
-        state.critic.network,
+        state.critic.network if state.critic else None,
         state.generator,
         state.critic,
         batches,
-        n_critic=settings.n_critic,
-        weight=plan.weight,
-        rng=rng,
-        view=(lambda batch: see(batch, rng)) if see else (lambda batch: batch),
+        Moment(state.step, settings.schedule.steps, draw),
     )
+    state.sums += torch.stack([figures[name] for name in rules.figures])
     decay = ema.decay_at(state.step, batches.batch_size, settings.half_life)
     ema.update(state.average.parameters(), state.generator.weights, decay)
     state.step += 1
     state.summed += 1
+
+
+def drawer(state: State, fabric: Fabric) -> Draw:
+    """What this process draws by, in step with the others."""
+
+    def gather(rows: Tensor) -> Tensor:
+        if fabric.world_size == 1:
+            return rows
+        return cast(Tensor, fabric.all_gather(rows, sync_grads=True)).flatten(0, 1)
+
+    return Draw(torch.Generator(state.device), fabric.global_rank, fabric.world_size, gather)
 
 
 def run(
@@ -166,26 +178,36 @@ def run(
     history: History,
     out: Path | None = None,
     report: Reporter = lambda event: None,
-) -> Literal["finished", "interrupted"]:
-    """Advance `state` to the schedule's last step, or until SIGINT or SIGTERM, and leave a checkpoint in `out`.
+) -> Outcome:
+    """Advance `state` to the schedule's last step, until the audit says stop, or until SIGINT or SIGTERM, and leave a
+    checkpoint in `out`.
 
     Raises `TrainingDiverged` when a loss or weight is no longer a sensible number; the last checkpoint was written
     while all were.
     """
     steps = settings.schedule.steps
-    rng = torch.Generator(state.device)
+    draw = drawer(state, fabric)
     clock = time.monotonic() - state.seconds
     kept, saved_at = (state.step or None), time.monotonic()
     message = ""
+    name = state.rules.objective.name if state.rules.objective else ""
 
-    def emit(kind: Literal["start", "log", "checkpoint", "end"], record: dict[str, Any] | None = None) -> None:
+    def emit(kind: Kind, record: dict[str, Any] | None = None, message: str = "") -> None:
         if fabric.is_global_zero:
             report(Event(kind, state.step, steps, state.seconds, record or {}, message))
+
+    told = {alarm.name for alarm in alarms(history.records)}  # of a run that is resumed
+
+    def look_out() -> None:
+        for alarm in alarms(history.records):
+            if alarm.name not in told:
+                told.add(alarm.name)
+                emit("alarm", message=str(alarm))
 
     def keep() -> None:
         nonlocal kept, saved_at
         if not state.finite() or not bool(state.sums.isfinite().all()):
-            raise divergence(state.step, settings.rules.objective.name, kept)
+            raise divergence(state.step, name, kept)
         if out and kept != state.step:
             if fabric.is_global_zero:
                 history.sync()
@@ -193,40 +215,54 @@ def run(
             kept, saved_at = state.step, time.monotonic()
             emit("checkpoint")
 
+    why = state.audit.stop() if state.audit else ""
     emit("start")
     try:
-        with graceful() as stop, fabric.autocast():
-            while state.step < steps and not stop.requested:
-                advance(state, settings, batches, rng, fabric.global_rank)
+        with graceful() as asked, fabric.autocast():
+            while state.step < steps and not asked.requested and not why:
+                advance(state, settings, batches, draw)
                 state.seconds = time.monotonic() - clock
                 if state.step % settings.log_every == 0 or state.step == steps:
-                    record = _record(state, settings)
-                    if diverged({name: record[name] for name in FIGURES}):
-                        raise divergence(state.step, settings.rules.objective.name, kept)
+                    record = _record(state, settings, fabric)
+                    if diverged({name: record[name] for name in state.rules.figures}):
+                        raise divergence(state.step, name, kept)
                     history.append(record)
-                    fabric.log_dict({k: v for k, v in record.items() if k != "step"}, step=state.step)
+                    plain = {k: v for k, v in record.items() if k != "step" and isinstance(v, int | float)}
+                    fabric.log_dict(plain, step=state.step)
                     emit("log", record)
+                    if state.monitor and settings.monitor_every and state.step % settings.monitor_every == 0:
+                        look_out()
+                    why = state.audit.stop() if state.audit else ""
                 if out and _due(state.step, saved_at, settings):
                     keep()
             keep()
-        if state.step < steps:
+        if why:
+            message = why
+        elif state.step < steps:
             message = f"interrupted at step {state.step} of {steps}" + ("; resume continues from here" if out else "")
-        return "finished" if state.step == steps else "interrupted"
+        return "stopped" if why else "finished" if state.step == steps else "interrupted"
     finally:
-        emit("end")
+        emit("end", message=message)
 
 
 def calibrate(
-    state: State, settings: Settings, batches: Batches, budget: float, *, trial: float = 2.0, warm_up: int = 2
+    state: State,
+    settings: Settings,
+    batches: Batches,
+    fabric: Fabric,
+    budget: float,
+    *,
+    trial: float = 2.0,
+    warm_up: int = 2,
 ) -> int:
     """How many steps fit into `budget` seconds: the median of a few timed ones. `state` is put back as it was."""
     before = checkpoint.unpack(*checkpoint.pack(state.tree()))
-    rng = torch.Generator(state.device)
+    draw = drawer(state, fabric)
     times: list[float] = []
     started = time.monotonic()
     while len(times) < warm_up + 3 or (time.monotonic() - started < min(trial, budget / 20) and len(times) < 200):
         began = time.monotonic()
-        advance(state, settings, batches, rng)
+        advance(state, settings, batches, draw)
         state.sums.sum().item()  # wait for the device
         times.append(time.monotonic() - began)
     state.restore(before)
@@ -239,21 +275,22 @@ def _due(step: int, saved_at: float, settings: Settings) -> bool:
     return time.monotonic() - saved_at >= settings.checkpoint_seconds
 
 
-def _record(state: State, settings: Settings) -> dict[str, Any]:
-    """Mean figures since the last record, gradient norms of the last step, and what the schedule had set."""
+def _record(state: State, settings: Settings, fabric: Fabric) -> dict[str, Any]:
+    """Mean figures since the last record, gradient norms of the last step, what the schedule and the regularisers had
+    set; and, when it is their turn, what the monitor and the audit found."""
     plan = settings.schedule.at(state.step - 1)
-    more = {
-        "generator_gradient": state.generator.gradient_norm(),
-        "critic_gradient": state.critic.gradient_norm(),
-        **(settings.watch(state) if settings.watch else {}),
-    }
-    values = torch.cat([state.sums / state.summed, torch.stack(list(more.values()))]).tolist()  # one transfer
+    norms = {"generator_gradient": state.generator.gradient_norm()}
+    if state.critic:
+        norms["critic_gradient"] = state.critic.gradient_norm()
+    if fabric.world_size > 1:  # every process has summed over its own rows
+        state.sums = cast(Tensor, fabric.all_reduce(state.sums, reduce_op="mean"))
+    values = torch.cat([state.sums / state.summed, torch.stack(list(norms.values()))]).tolist()  # one transfer
     state.sums, state.summed = torch.zeros_like(state.sums), 0
-    names = (*FIGURES, *more)
-    return {
-        "step": state.step,
-        **dict(zip(names, values, strict=True)),
-        "learning_rate": plan.learning_rate,
-        "penalty_weight": plan.weight,
-        "seconds": round(state.seconds, 3),
-    }
+    record: dict[str, Any] = {"step": state.step, **dict(zip((*state.rules.figures, *norms), values, strict=True))}
+    for one in state.rules.regularisers:
+        record |= one.figures((state.step - 1) / settings.schedule.steps)
+    last = state.step == settings.schedule.steps
+    for look, every in ((state.monitor, settings.monitor_every), (state.audit, settings.audit_every)):
+        if look and every and (state.step % every == 0 or (last and state.step > every)):
+            record |= look(state)
+    return {**record, "learning_rate": plan.learning_rate, "seconds": round(state.seconds, 3)}

@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+Kind = Literal["prepare", "start", "log", "alarm", "checkpoint", "end"]
+
 
 @dataclass(frozen=True)
 class Event:
-    """`prepare` (with its `message`), `start`, `log` (with its history record), `checkpoint`, and always, last, `end`
-    (with its `message`)."""
+    """`prepare` (with its `message`), `start`, `log` (with its history record), `alarm` (with its `message`, once for
+    each kind of alarm), `checkpoint`, and always, last, `end` (with its `message`)."""
 
-    kind: Literal["prepare", "start", "log", "checkpoint", "end"]
+    kind: Kind
     step: int
     steps: int
     seconds: float
@@ -38,7 +40,18 @@ def reporter(progress: bool | Reporter) -> Reporter:
 
 def describe(record: Mapping[str, Any]) -> str:
     """The figures that tell how a run goes, short."""
-    return f"critic {record['critic_loss']:.3g}  generator {record['generator_loss']:.3g}  gap {record['gap']:.3g}"
+    shown = {
+        "critic_loss": "critic",
+        "generator_loss": "generator",
+        "gap": "gap",
+        "modes_effective": "modes",
+        "auc": "audit AUC",
+    }
+    return "  ".join(f"{short} {record[name]:.3g}" for name, short in shown.items() if record.get(name) is not None)
+
+
+def _told(event: Event) -> str:
+    return f"alarm at step {event.step:,}: {event.message}" if event.kind == "alarm" else event.message
 
 
 class _Lines:
@@ -55,8 +68,8 @@ class _Lines:
                 file=sys.stderr,
                 flush=True,
             )
-        elif event.kind in ("prepare", "end") and event.message:
-            print(event.message, file=sys.stderr, flush=True)
+        elif event.kind in ("prepare", "alarm", "end") and event.message:
+            print(_told(event), file=sys.stderr, flush=True)
 
 
 class _Bar:
@@ -77,8 +90,8 @@ class _Bar:
         )
 
     def __call__(self, event: Event) -> None:
-        if event.kind == "prepare":
-            self.progress.console.print(event.message, highlight=False)
+        if event.kind in ("prepare", "alarm"):
+            self.progress.console.print(_told(event), highlight=False, markup=False)
         elif event.kind == "start":
             self.task = self.progress.add_task("", total=event.steps, completed=event.step)
             self.progress.start()

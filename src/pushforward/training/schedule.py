@@ -4,7 +4,7 @@ With p = step / steps and c = (1 + cos(pi p)) / 2, which falls from 1 to 0:
 
     learning rate   lr (end + (1 - end) c)
     Adam's beta2    .99 - .09 c
-    penalty weight  first^(1-q) last^q,  q = min(1, p / .8): a geometric fall, then flat
+    weights         first^(1-q) last^q,  q = min(1, p / .8): a geometric fall, then flat (of gradient penalties)
 
 (R3GAN, Huang et al. 2024, decays all three; there by a cosine and the weight tenfold.)
 """
@@ -21,23 +21,22 @@ class Plan(NamedTuple):
 
     learning_rate: float
     beta2: float
-    weight: float
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """`steps` in all; the learning rate falls to `end` of itself, the penalty's weight from `first` to `last`."""
+    """`steps` in all; the learning rate falls to `end` of itself."""
 
     steps: int
     learning_rate: float
-    first: float
-    last: float
     end: float = 0.1
-    flat_from: float = 0.8
 
     def at(self, step: int) -> Plan:
-        p = min(1.0, step / self.steps)
-        c = (1 + math.cos(math.pi * p)) / 2
-        q = min(1.0, p / self.flat_from)
-        weight = self.first ** (1 - q) * self.last**q if self.first > 0 and self.last > 0 else 0.0
-        return Plan(self.learning_rate * (self.end + (1 - self.end) * c), 0.99 - 0.09 * c, weight)
+        c = (1 + math.cos(math.pi * min(1.0, step / self.steps))) / 2
+        return Plan(self.learning_rate * (self.end + (1 - self.end) * c), 0.99 - 0.09 * c)
+
+
+def falling(first: float, last: float, progress: float, *, flat_from: float = 0.8) -> float:
+    """first^(1-q) last^q at p = `progress`; 0 where either end is."""
+    q = min(1.0, progress / flat_from)
+    return first ** (1 - q) * last**q if first > 0 and last > 0 else 0.0

@@ -2,30 +2,36 @@
 
 `direct`: both networks descend their losses.
 
-    critic     descends  mean[ loss_D(D(x), D(y)) + penalty ]       y = G(z), frozen
+    critic     descends  mean[ loss_D(D(x), D(y)) + charges ]       y = G(z), frozen
     generator  descends  mean[ loss_G(D(x), D(G(z))) ]              D as just updated, frozen
 
-`target`: the samples move first, by lambda_1 along the gradient in data space, and the generator is then regressed onto
-where they went; lambda_2 is its learning rate in parameter space.
+`target`: the samples move first, by lambda_1 along a velocity in data space, and the generator is then regressed onto
+where they went, k times; lambda_2 is its learning rate in parameter space.
 
-    t = y - lambda_1 grad_y loss_G,     generator descends  mean[ |G(z) - t|^2 / 2 ]
+    t = y + lambda_1 V(y, x),     generator descends  mean[ |G(z) - t|^2 / 2 ]
 
-With lambda_1 = 1 both have the same gradient: d/dtheta |G - t|^2 / 2 = (y - t).dG = grad_y loss_G . dG.
+V is minus the gradient of the generator's loss, or any other velocity (`flow`: a kernel's score difference, a drift,
+...), which needs no critic. With the loss's own gradient, lambda_1 = 1 and k = 1 both forms have the same gradient:
+d/dtheta |G - t|^2 / 2 = (y - t).dG = grad_y loss_G . dG.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
+from torch.func import functional_call
 
-from ..links import Objective
-from .penalties import Penalty, squared_norm
+from ..errors import InputError
+from ..objectives import Objective
+from .draw import Draw, Moment
+from .regularisers.base import Play, Regulariser, Scene, Score
 
-Critic = Callable[[Tensor], Tensor]
-FIGURES = ("critic_loss", "generator_loss", "gap", "accuracy", "penalty")
+Velocity = Callable[[Tensor, Tensor, Moment], Tensor]
+"""(samples `(m, *event)`, data `(n, *event)`, moment) -> displacement at unit rate `(m, *event)`."""
+
+Descend = Callable[[Tensor], None]
 
 
 @runtime_checkable
@@ -39,81 +45,238 @@ class Generator(Protocol):
 
 @dataclass(frozen=True)
 class Rules:
-    """The loss and penalty of a run, and which form the generator's update takes (`lambda_1=None`: direct)."""
+    """What a run plays: the loss, or the velocity in place of one; the regularisers; the form of the generator's step.
 
-    objective: Objective
-    penalty: Penalty
+    lambda_1: None for the direct form; the rate in data space for the target form, with `regressions` steps of the
+    generator to each target. n_critic: critic steps to one of the generator's. view: what the critic sees of a batch.
+    """
+
+    objective: Objective | None
+    regularisers: tuple[Regulariser, ...] = ()
     lambda_1: float | None = None
+    regressions: int = 1
+    n_critic: int = 1
+    velocity: Velocity | None = None
+    view: Callable[[Tensor, Moment], Tensor] = field(default=lambda rows, moment: rows)
+
+    @property
+    def adversarial(self) -> bool:
+        """Whether there is a critic to train."""
+        return self.velocity is None and self.objective is not None and self.objective.critic is not None
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What a step reports."""
+        if self.adversarial:
+            assert self.objective is not None
+            ranked = () if self.objective.reads == "embedding" else ("gap", "accuracy")  # vectors have no order
+            return ("critic_loss", "generator_loss", *ranked, "penalty")
+        return ("generator_loss",)
+
+    def seen(self, rows: Tensor, moment: Moment) -> Tensor:
+        """What the critic sees of `rows`, of one side."""
+        rows = self.view(rows, moment)
+        for one in self.regularisers:
+            rows = one.view(rows, moment)
+        return rows
+
+    def scores(self, network: nn.Module, moment: Moment) -> Callable[[Mapping[str, Tensor]], Score]:
+        """For weights put in by name (none: its own), what scores rows as the critic sees them."""
+
+        def with_weights(weights: Mapping[str, Tensor]) -> Score:
+            if not weights:
+                return lambda rows: network(self.seen(rows, moment))
+            return lambda rows: functional_call(network, dict(weights), (self.seen(rows, moment),))
+
+        return with_weights
 
 
 def step(
     rules: Rules,
     generator: Generator,
-    critic: nn.Module,
-    descend_generator: Callable[[Tensor], None],
-    descend_critic: Callable[[Tensor], None],
+    critic: nn.Module | None,
+    descend_generator: Descend,
+    descend_critic: Descend | None,
     batches: Callable[[], Tensor],
-    *,
-    n_critic: int,
-    weight: float,
-    rng: torch.Generator,
-    view: Callable[[Tensor], Tensor] = lambda x: x,
-) -> Float[Tensor, " figures"]:
-    """`n_critic` critic steps, then one of the generator; the `FIGURES` of the last, detached, on the device.
+    moment: Moment,
+) -> dict[str, Tensor]:
+    """`n_critic` critic steps, then the generator's; the `Rules.figures` of the last, detached, on the device.
 
-    `batches()` gives the next data `(n, *event)`; `view` is what the critic sees of a batch (an augmentation, or all of
-    it); `weight` is the penalty's.
+    `batches()` gives the next data `(n, *event)`. In a run without a critic, `critic` is None.
     """
-
-    def seen(batch: Tensor) -> Tensor:
-        scores: Tensor = critic(view(batch))
-        return scores
-
-    for turn in range(n_critic):
+    if critic is None or descend_critic is None:
         x = batches()
-        with torch.set_grad_enabled(turn == n_critic - 1):
-            y = generator(generator.noise(len(x), generator=rng))
-        loss, charge, gap, accuracy = critic_loss(rules, seen, x, y.detach(), weight, rng)
-        descend_critic(loss + charge)
-    loss_g = generator_loss(rules, seen, x, y)
-    descend_generator(loss_g)
-    return torch.stack([loss.detach(), loss_g.detach(), gap, accuracy, charge.detach()])
+        z = _noise(generator, len(x), moment)
+        return _generator_step(rules, generator, descend_generator, None, x, z, generator(z), moment)
+    for turn in range(rules.n_critic):
+        x = batches()
+        z = _noise(generator, len(x), moment)
+        with torch.set_grad_enabled(turn == rules.n_critic - 1):
+            y = generator(z)
+        figures = _critic_step(rules, critic, descend_critic, x, y.detach(), moment)
+    return figures | _generator_step(rules, generator, descend_generator, critic, x, z, y, moment)
 
 
-def critic_loss(
-    rules: Rules, critic: Critic, x: Tensor, y: Tensor, weight: float, rng: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Mean loss and mean penalty of the critic; and, detached, its score gap E a - E b and how often a > b."""
-    x, y = x.detach().requires_grad_(), y.detach().requires_grad_()
-    a, b = critic(torch.cat([x, y])).chunk(2)
-    charge = rules.penalty(critic, x, y, a, b, weight, rng).mean()
+def _noise(generator: Generator, n: int, moment: Moment) -> Tensor:
+    draw = moment.draw
+    return draw.mine(generator.noise(draw.world_size * n, generator=draw.generator))
+
+
+# ---- the critic
+
+
+def _critic_step(
+    rules: Rules, critic: nn.Module, descend: Descend, x: Tensor, y: Tensor, moment: Moment
+) -> dict[str, Tensor]:
+    for one in rules.regularisers:
+        y = one.replay(y, moment)
+    scene = critic_scene(rules, critic, x, y, moment)
+    loss, charge = critic_loss(rules, scene)
     with torch.no_grad():
-        gap, accuracy = (a - b).mean(), (a > b).float().mean()
-    return rules.objective.critic(a, b).mean(), charge, gap, accuracy
+        for one in rules.regularisers:
+            one.observe(scene)
+    descend(loss + charge)
+    weights = list(critic.parameters())
+    for one in rules.regularisers:
+        one.after(weights)
+    a, b = scene.a.detach(), scene.b.detach()
+    figures = {"critic_loss": loss.detach(), "penalty": charge.detach()}
+    if a.dim() > 1:
+        return figures
+    return figures | {"gap": a.mean() - b.mean(), "accuracy": (a > b).float().mean()}
 
 
-def generator_loss(rules: Rules, critic: Critic, x: Tensor, y: Tensor) -> Tensor:
-    """The generator's mean loss at its samples `y = G(z)`, whose gradient in G is that of the rule's form.
+def critic_scene(rules: Rules, critic: nn.Module, x: Tensor, y: Tensor, moment: Moment) -> Scene:
+    """Both batches scored in one call."""
+    assert rules.objective is not None
+    score = rules.scores(critic, moment)
+    see = score({})
+    x, y = x.detach().requires_grad_(), y.detach().requires_grad_()
+    # each side is seen on its own, so that processes draw for it what one would
+    a, b = critic(torch.cat([rules.seen(x, moment), rules.seen(y, moment)])).chunk(2)
+    loss = _mean(rules.objective, rules.objective.critic, moment.draw)
+    return Scene(see, critic, score, x, y, moment, loss, a, b)
 
-    In the target form the value returned is the regression's, lambda_1^2 |grad|^2 / 2.
-    """
+
+def critic_loss(rules: Rules, scene: Scene) -> tuple[Tensor, Tensor]:
+    """Mean loss and mean charges of the critic."""
+    loss = scene.loss(scene.a, scene.b)
+    charge = loss.new_zeros(())
+    for one in rules.regularisers:
+        rows = one.charge(scene)
+        weights = one.inertia("critic", list(scene.network.parameters()))
+        charge = charge + (0.0 if rows is None else rows.mean()) + (0.0 if weights is None else weights)
+    return loss, charge
+
+
+def _mean(
+    objective: Objective, loss: Callable[[Tensor, Tensor], Tensor] | None, draw: Draw
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The mean of a loss over this process's rows; of a joint loss, over the rows of all."""
+    assert loss is not None
+    if objective.joint and draw.world_size > 1:
+        return lambda a, b: loss(draw.gather(a), draw.gather(b)).mean()
+    return lambda a, b: loss(a, b).mean()
+
+
+# ---- the generator
+
+
+def _generator_step(
+    rules: Rules,
+    generator: Generator,
+    descend: Descend,
+    critic: nn.Module | None,
+    x: Tensor,
+    z: Tensor,
+    y: Tensor,
+    moment: Moment,
+) -> dict[str, Tensor]:
+    inertia = _Inertia(rules.regularisers, generator)
     if rules.lambda_1 is None:
-        return _mean_loss(rules, critic, x, y)
-    target = move(rules, critic, x, y.detach(), rules.lambda_1)
-    return squared_norm(y - target).mean() / 2
+        loss = generator_loss(rules, critic, x, y, moment)
+        descend(inertia(loss))
+        return {"generator_loss": loss.detach()}
+    target = move(rules, critic, x, y, moment)
+    for turn in range(rules.regressions):
+        loss = regression_loss(generator(z) if turn else y, target)
+        if turn == 0:
+            first = loss.detach()
+        descend(inertia(loss))
+    return {"generator_loss": first}
 
 
-def move(rules: Rules, critic: Critic, x: Tensor, y: Tensor, lambda_1: float) -> Tensor:
-    """Where the samples go: y - lambda_1 grad_y loss_G, row by row, detached."""
-    y = y.detach().requires_grad_()
-    (slope,) = torch.autograd.grad(_mean_loss(rules, critic, x, y), y)
-    return (y - lambda_1 * len(y) * slope).detach()  # the mean's 1/n is undone: each row moves along its own gradient
+class _Inertia:
+    """A loss with what the regularisers charge for the generator's weights."""
+
+    def __init__(self, regularisers: Iterable[Regulariser], generator: Generator) -> None:
+        self.regularisers = tuple(regularisers)
+        self.weights = list(generator.parameters()) if isinstance(generator, nn.Module) else []
+
+    def __call__(self, loss: Tensor) -> Tensor:
+        for one in self.regularisers:
+            charge = one.inertia("generator", self.weights)
+            loss = loss if charge is None else loss + charge
+        return loss
 
 
-def _mean_loss(rules: Rules, critic: Critic, x: Tensor, y: Tensor) -> Tensor:
-    if rules.objective.paired:
-        with torch.no_grad():
-            a = critic(x)
+def generator_loss(rules: Rules, critic: nn.Module | None, x: Tensor, y: Tensor, moment: Moment) -> Tensor:
+    """The generator's mean loss at its samples `y`, which carry the generator's graph."""
+    objective = rules.objective
+    assert objective is not None
+    loss = _mean(objective, objective.generator, moment.draw)
+    if objective.reads == "data":
+        return loss(x.flatten(1), y.flatten(1))
+    assert critic is not None
+    score = rules.scores(critic, moment)
+    see: Score = score({})
+    if objective.reads == "features":
+        see = rules.scores(_Hidden(critic), moment)({})
     else:
-        a = y.new_zeros(len(y))
-    return rules.objective.generator(a, critic(y)).mean()
+        for one in rules.regularisers:
+            play = Play(see, critic, score, x, y, moment, _mean(objective, objective.critic, moment.draw))
+            against = one.opponent(play)
+            see = against if against is not None else see
+    if objective.paired:
+        with torch.no_grad():
+            a = see(x)
+        b = see(y)
+    else:
+        b = see(y)
+        a = torch.zeros_like(b)
+    return loss(a, b)
+
+
+class _Hidden(nn.Module):
+    """The critic's last hidden layer."""
+
+    def __init__(self, critic: nn.Module) -> None:
+        super().__init__()
+        self.critic = critic
+        if not hasattr(critic, "features"):
+            raise InputError(
+                f"feature matching reads the critic's hidden layer, but {type(critic).__name__} has no method "
+                "features(rows); add one that returns it, `(n, width)`"
+            )
+
+    def forward(self, rows: Tensor) -> Tensor:
+        found: Tensor = self.critic.features(rows)  # type: ignore[operator]
+        return found
+
+
+def regression_loss(y: Tensor, target: Tensor) -> Tensor:
+    """mean |y - t|^2 / 2, the norm over all dimensions of a row."""
+    return (y - target).flatten(1).square().sum(1).mean() / 2
+
+
+def move(rules: Rules, critic: nn.Module | None, x: Tensor, y: Tensor, moment: Moment) -> Tensor:
+    """Where the samples go: y + lambda_1 V, row by row, detached."""
+    rate = 1.0 if rules.lambda_1 is None else rules.lambda_1
+    y = y.detach()
+    if rules.velocity is not None:
+        return y + rate * rules.velocity(y, x, moment)
+    y = y.requires_grad_()
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad(generator_loss(rules, critic, x, y, moment), y)
+    # the mean's 1/n is undone: each row moves along its own gradient
+    return (y - rate * len(y) * slope).detach()

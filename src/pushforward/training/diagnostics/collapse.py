@@ -1,0 +1,73 @@
+"""Collapse: how much of the data's variety the samples have.
+
+Four readings, each beside what the data give for themselves:
+
+- modes_effective: exp of the entropy of the samples' histogram over the data's clusters (from 1 to k);
+- modes_missing: clusters where samples are so few that even half of the cluster's share is excluded, at level `LEVEL`
+  for all clusters together: the exact binomial tail of m draws at half of the share's lower (Clopper and Pearson)
+  bound. Clusters too small to be ever missed at this level are not judged;
+- coverage: the share of real rows whose ball up to their k-th real neighbour holds a sample (Naeem et al. 2020);
+- Vendi score: exp of the entropy of the eigenvalues of K/n, K a Gaussian kernel's matrix (Friedman and Dieng 2023).
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+LEVEL = 1e-3  # false "missing" clusters per reading
+NEIGHBOURS = 5
+
+
+def effective_number(counts: Tensor) -> Float[Tensor, ""]:
+    """exp(-sum p ln p) of the shares p of `counts` `(k,)`: k if all are equal, 1 if all but one are zero."""
+    p = counts.double() / counts.sum()
+    return torch.exp(-torch.xlogy(p, p).sum())
+
+
+def missing_at_most(counts: Int[Tensor, " k"], samples: int, *, level: float = LEVEL) -> Int[Tensor, " k"]:
+    """For each cluster, the largest number of `samples` at which it counts as missing; -1 where it is not judged.
+
+    `counts` are those of real rows. If every cluster gets at least half of its true share, some cluster is at or under
+    its bound with a probability of at most `level` (half of it spent on the share's bound, half on the samples).
+    """
+    from scipy.stats import beta, binom
+
+    seen = counts.double().cpu().numpy()
+    each = level / (2 * len(seen))
+    lower = beta.ppf(each, seen.clip(min=0.5), seen.sum() - seen + 1) * (seen > 0)
+    at = binom.ppf(each, samples, lower / 2)  # the smallest number with cdf >= each
+    at = at - (binom.cdf(at, samples, lower / 2) > each)
+    return torch.from_numpy(at).long().clamp_min(-1).to(counts.device)
+
+
+def radii(real: Float[Tensor, "n q"], k: int = NEIGHBOURS) -> Float[Tensor, " n"]:
+    """The distance of every row to its k-th nearest other row (fewer rows: to the farthest)."""
+    k = min(k, len(real) - 1)
+    return _distances(real, real).kthvalue(k + 1, dim=1).values  # the nearest is the row itself
+
+
+def coverage(
+    real: Float[Tensor, "n q"], radius: Float[Tensor, " n"], samples: Float[Tensor, "m q"]
+) -> Float[Tensor, ""]:
+    """The share of `real` rows with a sample within their `radius`."""
+    return (_distances(real, samples).amin(1) <= radius).double().mean()
+
+
+def _distances(a: Tensor, b: Tensor) -> Tensor:
+    # not by a matrix product, whose rounding would part equal rows and blur modes that are narrow
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def bandwidth(real: Float[Tensor, "n q"]) -> float:
+    """The median distance between two rows; 1 where they are all alike, or there is one."""
+    return float(torch.pdist(real.double()).median()) or 1.0 if len(real) > 1 else 1.0
+
+
+def vendi(x: Float[Tensor, "n q"], width: float) -> Float[Tensor, ""]:
+    """The effective number of different rows, 1..n, as seen by exp(-|x - x'|^2 / (2 width^2))."""
+    x = x.double()
+    kernel = torch.exp(torch.cdist(x, x).square() / (-2 * width**2))
+    p = torch.linalg.eigvalsh(kernel / len(x)).clamp_min(0)
+    return torch.exp(-torch.xlogy(p, p).sum())

@@ -1,0 +1,138 @@
+"""Optimisers of the players, by name. All are Adam without momentum, and three change it for the sake of saddles, about
+which plain descent of both players turns in circles or outwards:
+
+    adam           w <- w - eta d,                      d = g / (sqrt(v) + eps), v the moving mean of g^2
+    optimistic     w <- w - 2 eta d + eta d_before      (Daskalakis et al. 2018, algorithm 1)
+    extragradient  odd steps of the run look ahead, w' <- w - eta d(w); even ones move by what is seen from there,
+                   w <- w - eta d(w')                   (Gidel et al. 2019, algorithm 4, ExtraAdam)
+    lookahead      after every k steps of the run both players go back to slow <- slow + alpha (w - slow)
+                   (Chavdarova et al. 2021, algorithm 1, lookahead-minimax)
+
+A step of the run may be several of a player's; `begin` tells the optimisers that must know where one begins. What they
+remember is in `state`, weight by weight, beside Adam's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.optim import Adam, Optimizer
+
+from ..errors import InputError
+
+Make = Callable[[Sequence[Tensor]], Optimizer]
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """An optimiser that must know which step of the run is next."""
+
+    def begin(self, turn: int) -> None:
+        """Step number `turn` of the run, from 0, begins."""
+        ...
+
+
+class _Saddle(Adam):
+    """Adam without momentum, one fused kernel for all weights; its rate and second decay are set before every step."""
+
+    def __init__(self, weights: Sequence[Tensor]) -> None:
+        # on 2 CPU cores the fused kernel takes about a third of the time of the loop over weights
+        super().__init__(list(weights), lr=0.0, betas=(0.0, 0.9), eps=1e-8, fused=True)
+
+    def _moving(self) -> list[Tensor]:
+        """The weights that this step moves."""
+        return [w for group in self.param_groups for w in group["params"] if w.grad is not None]
+
+    def _kept(self, name: str, weights: Sequence[Tensor]) -> list[Tensor]:
+        """What is remembered of each by that name; empty where nothing is."""
+        return [self.state[w][name] for w in weights if name in self.state.get(w, {})]
+
+    def _keep(self, name: str, weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+        for w, value in zip(weights, values, strict=True):
+            self.state[w][name] = value
+
+
+def adam(weights: Sequence[Tensor]) -> Optimizer:
+    """Adam without momentum; its rate and second decay are set before every step."""
+    return _Saddle(weights)
+
+
+class Optimistic(_Saddle):
+    """w <- w - 2 eta d + (the step before, eta d): each move is corrected by how the last one differed."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        weights = self._moving()
+        before = [w.clone() for w in weights]
+        super().step()
+        move = torch._foreach_sub(weights, before)
+        torch._foreach_add_(weights, move)
+        last = self._kept("move", weights)
+        if last:
+            torch._foreach_sub_(weights, last)
+        self._keep("move", weights, move)
+
+
+class Extragradient(_Saddle):
+    """Steps of the run in pairs: the first looks ahead, the second starts again from where the first did."""
+
+    ahead = True
+
+    def begin(self, turn: int) -> None:
+        self.ahead = turn % 2 == 0
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        weights = self._moving()
+        origin = self._kept("origin", weights)
+        if self.ahead and not origin:
+            before = [w.clone() for w in weights]
+            super().step()
+            self._keep("origin", weights, before)
+            return
+        if not self.ahead and origin:
+            torch._foreach_copy_(weights, origin)
+            for w in weights:
+                del self.state[w]["origin"]
+        super().step()
+
+
+class Lookahead(_Saddle):
+    """Every `every` steps of the run, w <- slow <- slow + rate (w - slow)."""
+
+    def __init__(self, weights: Sequence[Tensor], *, every: int = 5, rate: float = 0.5) -> None:
+        super().__init__(weights)
+        self.every, self.rate = every, rate
+
+    @torch.no_grad()
+    def begin(self, turn: int) -> None:
+        """Both players go back here, between two steps of the run, so that neither meets the other half-way."""
+        if turn and turn % self.every == 0:
+            weights = [w for w in self.state if "slow" in self.state[w]]
+            slow = self._kept("slow", weights)
+            torch._foreach_lerp_(slow, weights, self.rate)
+            torch._foreach_copy_(weights, slow)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        weights = self._moving()
+        first = [] if self._kept("slow", weights) else [w.clone() for w in weights]
+        super().step()
+        if first:
+            self._keep("slow", weights, first)
+
+
+OPTIMISERS: Mapping[str, Make] = MappingProxyType(
+    {"adam": adam, "optimistic": Optimistic, "extragradient": Extragradient, "lookahead": Lookahead}
+)
+
+
+def optimiser(name: str) -> Make:
+    """What makes the optimiser of that name; an unknown name raises `InputError` with the known ones."""
+    if name not in OPTIMISERS:
+        raise InputError(f"unknown optimiser {name!r}; choose one of {', '.join(OPTIMISERS)}")
+    return OPTIMISERS[name]
