@@ -287,9 +287,9 @@ def test_a_collapse_is_a_sentence_with_a_remedy() -> None:
     history = records(60, modes_missing=5.0, modes_missing_share=0.31, modes_effective=10.6)
     (alarm,) = alarms(history)
     assert alarm.name == "collapse"
-    assert alarm.step == 750  # of the records up to 750, eight come after 375
+    assert alarm.step == 1100  # of the records up to 1100, eight come after two thirds of it
     assert "hardly reach 5 of 16 clusters of the data, which hold 31% of it" in alarm.sentence
-    assert alarm.sentence.endswith("(step 750)")
+    assert alarm.sentence.endswith("(step 1,100)")
     assert "raise gamma" in alarm.remedy
     assert str(alarm) == f"{alarm.sentence}; {alarm.remedy}"
 

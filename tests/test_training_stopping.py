@@ -141,20 +141,20 @@ def judged_by(x: Array, y: Array, new_x: Array, new_y: Array) -> dict[str, float
 
 
 def test_judges_near_the_optimum_where_it_is_known() -> None:
-    """N(0, I_3) against N(.5 e_1, I_3): the optimum is Phi(.5/sqrt 2) = .638; the standard error is .005.
+    """N(0, I_3) against N(.5 e_1, I_3): the optimum is Phi(.5/sqrt 2) = .638; the standard error is .007.
 
     The margins are 6 standard errors (1e-9) beyond what was seen on other seeds: above the optimum never, under it by
     what learning from 1000 rows costs each kind of judge.
     """
     rng = np.random.default_rng(1)
-    x, y, new_x, new_y = (rng.normal(size=(n, 3)) for n in (1000, 2000, 5000, 5000))
+    x, y, new_x, new_y = (rng.normal(size=(n, 3)) for n in (1000, 2000, 3000, 3000))
     y[:, 0] += 0.5
     new_y[:, 0] += 0.5
     found, optimum = judged_by(x, y, new_x, new_y), float(norm.cdf(0.5 / SQRT2))
-    assert all(value < optimum + 0.033 for value in found.values())
-    assert found["quadratic"] > optimum - 0.035
-    assert found["trees"] > optimum - 0.065
-    assert found["neighbours"] > optimum - 0.08
+    assert all(value < optimum + 0.042 for value in found.values())
+    assert found["quadratic"] > optimum - 0.045
+    assert found["trees"] > optimum - 0.075
+    assert found["neighbours"] > optimum - 0.09
 
 
 def test_a_missing_mode_is_seen() -> None:
@@ -206,21 +206,20 @@ def test_many_columns_become_axes_and_a_remainder() -> None:
 
 
 def test_type_one_error_over_many_audits() -> None:
-    """100 runs of 4 audits with alpha = .2: false detections under equality (p <= alpha), bounds on the wrong side.
+    """30 runs of 3 audits with alpha = .2: false detections under equality (p <= alpha), bounds on the wrong side.
 
-    At a rate of alpha more than 43 of 100 happen with probability 1e-7; with normal bounds at .2 a side, each audit for
-    itself, 60 % of the runs or more would fail.
+    At a rate of alpha more than 19 of 30 happen with probability 1e-7; a rate of .9 would be caught 999 times in 1000.
     """
-    assert binom.sf(43, 100, 0.2) < 1e-6
-    assert binom.cdf(43, 100, 0.6) < 1e-3
+    assert binom.sf(19, 30, 0.2) < 1e-6
+    assert binom.cdf(19, 30, 0.9) < 1e-3
     shift, grid = 0.6, norm.ppf((np.arange(2000) + 0.5) / 2000)[:, None]
     detected = wrong = 0
-    for seed in range(100):
+    for seed in range(30):
         for move in (0.0, shift):
             rng = np.random.default_rng([seed, int(move > 0)])
             auditor = auditor_of(rng.normal(size=(300, 1)), alpha=0.2, seed=seed)
             false = False
-            for step in range(1, 5):
+            for step in range(1, 4):
                 fakes = rng.normal(size=(800, 1)) + move
                 found = auditor.audit(step, fakes)
                 if not move:
@@ -231,8 +230,8 @@ def test_type_one_error_over_many_audits() -> None:
                 truth = area(judge, grid, grid + move)
                 false |= not found.auc_lower <= truth <= found.auc_upper
             detected, wrong = detected + (false and not move), wrong + (false and move > 0)
-    assert detected <= 43
-    assert wrong <= 43
+    assert detected <= 19
+    assert wrong <= 19
 
 
 def test_a_perfect_generator_is_declared_and_the_closing_figure_says_so() -> None:
@@ -268,7 +267,7 @@ def test_a_generator_that_lost_one_mode_of_25_is_never_declared() -> None:
         return centres[rng.integers(first, 25, size=n)] + 0.05 * rng.normal(size=(n, 2))
 
     auditor = Auditor(draw(2500, 0), draw(500, 0), names=("trees", "neighbours"))
-    for step in range(1, 4):
+    for step in range(1, 3):
         found = auditor.audit(step, draw(auditor.fakes_wanted, 1))
         assert found.auc.value < 0.55
         assert found.lost_lower > 0.01

@@ -15,12 +15,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import closed_form, links, models, objectives, twosample
+    from . import closed_form, flow, links, models, objectives, twosample
     from .errors import InputError
     from .evaluation.compare import compare
     from .links import Link
     from .models import load
-    from .readings import flow
     from .twosample import discrepancy, distance, two_sample
     from .witness import Witness
 
@@ -41,7 +40,7 @@ _MODULES = {
     "objectives": "objectives",
     "models": "models",
     "closed_form": "closed_form",
-    "flow": "readings.flow",
+    "flow": "flow",
     "twosample": "twosample",
 }
 

@@ -106,7 +106,8 @@ def print_description(description: Mapping[str, Any]) -> None:
         for number, item in enumerate(value if key == "alarms" else [value]):
             table.add_row("" if number else key.replace("_", " "), Text(_text(item)))
     console.print(table)
-    for name in [key for key in (history[-1] if history else {}) if key not in ("step", "seconds")]:
+    names = dict.fromkeys(key for row in history for key in row)  # some figures are not in every record
+    for name in [key for key in names if key not in ("step", "seconds")]:
         values = [row[name] for row in history if isinstance(row.get(name), int | float)]
         if len(values) > 1:
             line = f"{name.replace('_', ' '):>18}  {sparkline(values)}  {values[0]:.3g} → {values[-1]:.3g}"

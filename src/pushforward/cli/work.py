@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..evaluation import Comparison
 
 INTERRUPTED = 130
+AUDITED = 0.2  # share held out for --until where --holdout says nothing
 REGIONS = 3  # regions printed; the page and the JSON have them all
 
 
@@ -69,6 +70,8 @@ def fit_run(
     parse(named.get("regularise", "none"))
     dataset = sources.read(data, kind=kind, columns=columns)
     held = None
+    if named.get("until") and not holdout:
+        holdout = AUDITED  # the auditor needs rows; kept in RUN/data like any holdout
     if holdout > 0:
         dataset, held = dataset.split(holdout, seed=parameters["seed"])
     estimator = known[model](**named)

@@ -16,7 +16,7 @@ import warnings
 from torch import nn
 
 from ..objectives import Objective, objective
-from ..training.regularisers import parse
+from ..training.regularisers import check_pairs, parse
 from ..training.regularisers.table import Words
 from ..witness import Link
 from .one_pass import OnePass
@@ -108,12 +108,9 @@ class GAN(OnePass):
         if words is None:
             words = "none" if played.critic is None else "gp" if played.name == "wgan" else R1_R2
         named = [part if isinstance(part, tuple) else (part.name, None) for part in parse(words)]
-        if any(name == "clip" for name, _ in named) and played.reads == "scores" and played.name != "wgan":
-            warnings.warn(
-                f"weight clipping suits wgan, whose critic must be Lipschitz; with {played.name} it only keeps the "
-                "critic from its optimum, so take r1+r2 instead",
-                stacklevel=3,
-            )
+        if self.regularise is not None:
+            for sentence in check_pairs(played, [name for name, _ in named]):
+                warnings.warn(sentence, stacklevel=3)
         return Game(
             objective=played,
             regularise=words,

@@ -119,6 +119,8 @@ class OnePass(Estimator):
         state, settings, batches = self._begin(game, dataset, held, saved, fabric)
         if folder and saved:
             saving.restore(state, folder)
+        if isinstance(state.audit, Audited) and state.audit.warning():
+            show(Event("prepare", 0, 0, 0.0, message=state.audit.warning()))
         history = self._open(folder if fabric.is_global_zero else None, state)
         try:
             outcome = run(state, settings, batches, fabric, history=history, out=folder, report=show)
@@ -143,7 +145,9 @@ class OnePass(Estimator):
         rows = settle(encoded, fabric.device)
         decided = setup.plan(self, game, self.codec_, rows)
         steps = int(saved["run"]["steps"]) if saved else None
-        state, settings, batches = setup.begin(self, game, self.codec_, rows, held, decided, fabric, steps=steps)
+        state, settings, batches = setup.begin(
+            self, game, self.codec_, rows, dataset, held, decided, fabric, steps=steps
+        )
         self.network_: dict[str, Any] = decided.network
         self.gamma_: tuple[float, ...] = decided.gamma
         self.steps_: int = settings.schedule.steps

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 AUDITED = 0.2  # share of the rows that `until` keeps out of training where no holdout is given
 LOOKS, AUDITS = 50, 25  # how often a run is looked at closely, and audited
 SELDOM = 50  # steps between two close looks, at least
-VELOCITY_ROWS = 4096  # rows by which a velocity sets its widths
 WARM_ROWS = 50_000  # rows at most that a table's generator is fitted to before the game,
 WARM_NUMBERS = 40_000_000  # of these many numbers when expanded, at most (160 MB)
 GP_WEIGHT = 10.0  # Gulrajani et al. 2017
@@ -127,7 +126,7 @@ def plan(model: OnePass, game: Game, codec: Codec, rows: Tensor) -> Plan:
     if codec.kind == "points":
         network["steep"] = recipe.steep
         network["frequencies"] = list(networks.frequencies_from_scale(local, codec.event_shape[0]))
-    made = _regularisers(game, codec, gamma, len(rows), recipe.batch_size, model.seed)
+    made = _regularisers(game, codec, gamma, len(rows), recipe.batch_size, model.seed, (spread, local))
     shape = Shape(outputs=game.objective.outputs if game.objective else 1)
     for one in made:
         shape = one.shape(shape)
@@ -140,6 +139,7 @@ def begin(
     game: Game,
     codec: Codec,
     rows: Tensor,
+    train: Dataset,
     held: Dataset | None,
     decided: Plan,
     fabric: Fabric,
@@ -195,17 +195,23 @@ def begin(
         steps = calibrate(state, settings(recipe.steps), batches, fabric, model.time_budget)
     state.monitor = Monitored(codec, rows, held, game.objective, model.seed)
     if model.until and held is not None:
-        state.audit = Audited.of(held, codec, average, tolerance=model.tolerance, seed=model.seed)
+        state.audit = Audited.of(train, held, codec, average, tolerance=model.tolerance, seed=model.seed)
     return state, settings(steps or recipe.steps), batches
 
 
 def _regularisers(
-    game: Game, codec: Codec, gamma: tuple[float, float], rows: int, batch: int, seed: int
+    game: Game,
+    codec: Codec,
+    gamma: tuple[float, float],
+    rows: int,
+    batch: int,
+    seed: int,
+    scales: tuple[float, float] | None = None,
 ) -> tuple[Regulariser, ...]:
     gp = GP_WEIGHT if game.gamma is None else float(game.gamma)
     images = codec.kind == "images"
     return regularisers(
-        game.regularise, lambda number: Setting(number, gamma, rows, batch, codec.event_shape, images, seed, gp)
+        game.regularise, lambda number: Setting(number, gamma, rows, batch, codec.event_shape, images, seed, gp, scales)
     )
 
 
@@ -240,7 +246,8 @@ def _rules(game: Game, decided: Plan, codec: Codec, rows: Tensor, seed: int) -> 
     if game.velocity:
         from ..flow import velocity_by_name
 
-        some = torch.randperm(len(rows), generator=rng(seed, "velocity"))[:VELOCITY_ROWS].to(rows.device)
+        # as many rows as it will see at a time: the finest width is one at which those still have neighbours
+        some = torch.randperm(len(rows), generator=rng(seed, "velocity"))[: decided.recipe.batch_size].to(rows.device)
         velocity = Along(velocity_by_name(game.velocity).make(codec.expand(rows[some]), seed=derive(seed, "velocity")))
     moved = decided.recipe.shift
     view = {"view": lambda images, moment: shift(images, moved, moment.draw)} if moved and game.adversarial else {}

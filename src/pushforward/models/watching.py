@@ -96,7 +96,9 @@ class Audited:
         self.best = copy.deepcopy(average)
 
     @classmethod
-    def of(cls, held: Dataset, codec: Codec, average: nn.Module, *, tolerance: float, seed: int) -> Audited:
+    def of(
+        cls, train: Dataset, held: Dataset, codec: Codec, average: nn.Module, *, tolerance: float, seed: int
+    ) -> Audited:
         from ..training.stopping import Auditor
 
         if len(held) < FEWEST_HELD:
@@ -105,7 +107,7 @@ class Audited:
                 f"{FEWEST_HELD}, or train without it"
             )
         watched, closing = held.split(0.5, seed=derive(seed, "audit"))
-        matrix = Matrix.fit(watched)
+        matrix = Matrix.fit(train)  # the coding must not have seen a row that is judged
         auditor = Auditor(matrix(watched), matrix(closing), tolerance=tolerance, seed=derive(seed, "auditor") % 2**31)
         return cls(auditor, matrix, codec, average, seed)
 
@@ -116,6 +118,16 @@ class Audited:
         shown = ("auc", "auc_stderr", "auc_upper", "auc_lower", "lost", "lost_upper", "p_value", "detectable", "judge")
         record = found.record()
         return {name if name.startswith("auc") else f"audit_{name}": record[name] for name in shown}
+
+    def warning(self) -> str:
+        """Said at the start where the rows held out are too few for the tolerance; empty where they are enough."""
+        reach = self.auditor.reach()
+        if reach <= self.auditor.tolerance:
+            return ""
+        return (
+            f"with so few rows held out, even a perfect generator would hardly be found under the tolerance "
+            f"{self.auditor.tolerance:g} (from {reach:.3f} on it would be): hold out more rows, or raise the tolerance"
+        )
 
     def stop(self) -> str:
         decision = self.auditor.decision()

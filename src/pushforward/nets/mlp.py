@@ -19,7 +19,6 @@ from torch.nn.functional import leaky_relu
 from .critic import PLAIN, Critic, Shape
 from .initialise import SLOPE, linear
 
-
 LOUD = 5.0
 
 

@@ -17,9 +17,10 @@ class TrainingDiverged(InputError):
     """A loss or a weight is no longer a finite number of sensible size; the message says when, and the remedy."""
 
 
-def diverged(figures: Mapping[str, float]) -> bool:
-    """Whether one of the mean losses is NaN, infinite or beyond `EXPLODED`."""
-    return any(not math.isfinite(value) or abs(value) > EXPLODED for value in figures.values())
+def diverged(figures: Mapping[str, float]) -> str:
+    """The first of the mean losses that is NaN, infinite or beyond `EXPLODED`; empty if all are sensible."""
+    wrong = (name for name, value in figures.items() if not math.isfinite(value) or abs(value) > EXPLODED)
+    return next(wrong, "")
 
 
 def all_finite(tensors: Iterable[Tensor]) -> bool:
@@ -33,13 +34,14 @@ def norm(tensors: Iterable[Tensor | None]) -> Tensor:
     return norms
 
 
-def divergence(step: int, objective: str, kept: int | None) -> TrainingDiverged:
-    """The sentence: what happened, what is kept, what to change."""
+def divergence(step: int, objective: str, kept: int | None, figure: str = "") -> TrainingDiverged:
+    """The sentence: what happened (to which `figure`), what is kept, what to change."""
     checkpoint = "no checkpoint had been written" if kept is None else f"the checkpoint of step {kept} is kept"
     remedies = "lower learning_rate or raise gamma"
     if objective != "rpgan":
         remedies += ", or take the objective rpgan"
+    what = f"its {figure.replace('_', ' ')}" if figure else "a loss or a weight"
+    played = f"with the objective {objective} " if objective else ""
     return TrainingDiverged(
-        f"training with the objective {objective} diverged at step {step}: a loss or a weight became infinite, NaN or "
-        f"enormous ({checkpoint}); {remedies}"
+        f"training {played}diverged at step {step}: {what} became infinite, NaN or enormous ({checkpoint}); {remedies}"
     )

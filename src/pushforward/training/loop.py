@@ -224,8 +224,9 @@ def run(
                 state.seconds = time.monotonic() - clock
                 if state.step % settings.log_every == 0 or state.step == steps:
                     record = _record(state, settings, fabric)
-                    if diverged({name: record[name] for name in state.rules.figures}):
-                        raise divergence(state.step, name, kept)
+                    wrong = diverged({figure: record[figure] for figure in state.rules.figures})
+                    if wrong:
+                        raise divergence(state.step, name, kept, wrong)
                     history.append(record)
                     plain = {k: v for k, v in record.items() if k != "step" and isinstance(v, int | float)}
                     fabric.log_dict(plain, step=state.step)

@@ -155,7 +155,11 @@ def critic_scene(rules: Rules, critic: nn.Module, x: Tensor, y: Tensor, moment: 
     # each side is seen on its own, so that processes draw for it what one would
     a, b = critic(torch.cat([rules.seen(x, moment), rules.seen(y, moment)])).chunk(2)
     loss = _mean(rules.objective, rules.objective.critic, moment.draw)
-    return Scene(see, critic, score, x, y, moment, loss, a, b)
+    signs = None
+    if a.dim() > 1:  # of all processes alike
+        flips = torch.randint(2, a.shape[1:], generator=moment.draw.generator, device=moment.draw.device)
+        signs = (2 * flips - 1).to(a.dtype)
+    return Scene(see, critic, score, x, y, moment, loss, a, b, signs)
 
 
 def critic_loss(rules: Rules, scene: Scene) -> tuple[Tensor, Tensor]:

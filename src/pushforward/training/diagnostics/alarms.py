@@ -8,18 +8,19 @@ collapse      clusters were missing throughout the window, and at its end still 
               false if every cluster gets at least half of its share
 hopping       clusters were lost in several records of the window; false in the same case
 oscillation   a loss has a peak in its spectrum, in the second half of the run so far; false if it is red noise
-overfitting   the critic scores training rows above held-out ones; false if it cannot tell them apart
+overfitting   the critic scores training rows above held-out ones, twice running; false if it cannot tell them apart
 saturation    nine tenths of the generator's gradient were lost throughout the window (a definition, not a test)
 
-The window is the second half of the steps so far, with at least `LEAST` records: what a run does while it begins is not
-held against it. Looking again and again is paid for: at the r-th record overfitting spends LEVEL / (r (r + 1)), and
-oscillation, looked for whenever the records have doubled, half of what is left.
+The window is the second half of the steps so far (for a collapse, the last third), with at least `LEAST` records: what
+a run does while it begins is not held against it. Looking again and again is paid for: at the r-th record overfitting
+spends LEVEL / (r (r + 1)), and oscillation, looked for whenever the records have doubled, half of what is left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import NormalDist
 from typing import Any, final
 
@@ -62,12 +63,12 @@ def _with(history: History, *names: str) -> list[Record]:
     return [r for r in history if all(isinstance(r.get(name), int | float) for name in ("step", *names))]
 
 
-def _windows(records: list[Record]) -> Sequence[list[Record]]:
-    """For each record, those of the second half of the steps up to it, where there are `LEAST`."""
+def _windows(records: list[Record], after: float = 1 / 2) -> Sequence[list[Record]]:
+    """For each record, those after this share of the steps up to it, where there are `LEAST`."""
     found = []
     first = 0
     for last, record in enumerate(records):
-        while 2 * records[first]["step"] <= record["step"] and first < last:
+        while records[first]["step"] <= after * record["step"] and first < last:
             first += 1
         if last - first + 1 >= LEAST:
             found.append(records[first : last + 1])
@@ -90,7 +91,7 @@ def _at(record: Record) -> str:
 
 def _collapse(history: History) -> Alarm | None:
     records = _with(history, "modes", "modes_missing", "modes_missing_share", "modes_effective", "modes_effective_data")
-    for window in _windows(records):
+    for window in _windows(records, 2 / 3):
         if min(r["modes_missing"] for r in window) > 0 and not _gaining(window, "modes_missing"):
             now = window[-1]
             sentence = (
@@ -162,8 +163,9 @@ def _oscillation(history: History) -> Alarm | None:
 
 
 def _overfitting(history: History) -> Alarm | None:
-    for r, now in enumerate(_with(history, "holdout_z", "holdout_auc", "critic_auc_train", "critic_auc_held"), 1):
-        if now["holdout_z"] > -NormalDist().inv_cdf(LEVEL / (r * (r + 1))):
+    records = _with(history, "holdout_z", "holdout_auc", "critic_auc_train", "critic_auc_held")
+    for r, (before, now) in enumerate(pairwise(records), 1):
+        if min(before["holdout_z"], now["holdout_z"]) > -NormalDist().inv_cdf(LEVEL / (r * (r + 1))):
             sentence = (
                 f"the critic has stopped seeing held-out data as it sees the rows it was trained on: against samples "
                 f"its AUC is {now['critic_auc_train']:.2f} on training rows and {now['critic_auc_held']:.2f} on rows "

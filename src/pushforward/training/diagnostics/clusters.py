@@ -4,8 +4,9 @@ Events of more than `FEW` numbers are looked at in their first principal compone
 Gaussian random projection). If the rows fall into well separated groups, these are the clusters: Ward's tree is cut
 where the simplified silhouette mean[(b - a)/max(a, b)] (a, b: distances to the nearest and the second nearest centre;
 Hruschka, de Castro and Campello 2006) is at least `STRONG`, which Kaufman and Rousseeuw (1990) call strong structure,
-at the largest k where it has a local maximum within `NEAR` of its best. Otherwise k-means cuts the cloud into cells: at
-most `MOST`, of at least 20 rows, and few enough that samples that leave one out are seen to (`VISIBLE` in each).
+at the largest k where it has a local maximum within `NEAR` of its best. Otherwise k-means cuts the cloud into cells,
+few enough that samples that leave one out are seen to (`VISIBLE` of them in each). There are at most `MOST` clusters,
+groups of 8 rows and cells of 20 rows on average at least.
 """
 
 from __future__ import annotations
@@ -104,15 +105,16 @@ def fit_clusters(
 
 
 def _centres(x: Tensor, samples: int, seed: int) -> Tensor:
-    most = min(MOST, len(x) // 20, len(x.unique(dim=0)))
-    if most < 2:
-        return x.mean(0, keepdim=True)
-    groups = _groups(x, most)
+    different = len(x.unique(dim=0))
+    groups = _groups(x, min(MOST, len(x) // 8, different))
     if groups is not None:
         return groups
+    cut = min(MOST, len(x) // 20, samples // VISIBLE, different)
+    if cut < 2:
+        return x.mean(0, keepdim=True)
     from sklearn.cluster import KMeans
 
-    cells = KMeans(max(2, min(most, samples // VISIBLE)), n_init=1, random_state=seed % 2**32).fit(x.double().numpy())
+    cells = KMeans(cut, n_init=1, random_state=seed % 2**32).fit(x.double().numpy())
     return torch.from_numpy(cells.cluster_centers_)
 
 
@@ -120,6 +122,8 @@ def _groups(x: Tensor, most: int) -> Tensor | None:
     """The centres of well separated groups, if there are any; see the module's docstring."""
     from scipy.cluster.hierarchy import fcluster, ward
 
+    if most < 2:
+        return None
     x = x.double()
     tree = ward(x.numpy())
     strength, found = [], []

@@ -54,6 +54,12 @@ class Scene(Play):
 
     a: Tensor
     b: Tensor
+    signs: Tensor | None = None  # +1 or -1 for each output of an embedding, drawn afresh for every scene
+
+    def line(self, scores: Tensor) -> Tensor:
+        """One number per row, whose slope is charged: the score itself; of an embedding `(n, k)` its sum with random
+        signs, for which E|grad s.D|^2 = sum_k |grad D_k|^2 (plain sums would let slopes of two outputs cancel)."""
+        return scores if self.signs is None else scores @ self.signs
 
     @property
     def pack(self) -> int:

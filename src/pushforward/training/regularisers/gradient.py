@@ -21,9 +21,9 @@ class ZeroCentred(Regulariser):
     def charge(self, scene: Scene) -> Tensor:
         gamma, pack = falling(self.first, self.last, scene.moment.progress), scene.pack
         if self.data and self.samples:
-            at_x, at_y = slopes(scene.a.sum() + scene.b.sum(), scene.x, scene.y)
+            at_x, at_y = slopes(scene.line(scene.a).sum() + scene.line(scene.b).sum(), scene.x, scene.y)
             return gamma / 2 * (squared_norm(at_x, pack) + squared_norm(at_y, pack))
-        (at,) = slopes(scene.a, scene.x) if self.data else slopes(scene.b, scene.y)
+        (at,) = slopes(scene.line(scene.a), scene.x) if self.data else slopes(scene.line(scene.b), scene.y)
         return gamma / 2 * squared_norm(at, pack)
 
     def figures(self, progress: float) -> dict[str, float]:
@@ -40,7 +40,7 @@ class Lipschitz(Regulariser):
 
     def charge(self, scene: Scene) -> Tensor:
         return gradient_penalty(
-            scene.critic,
+            lambda rows: scene.line(scene.critic(rows)),
             scene.x,
             scene.y,
             self.weight,
@@ -60,4 +60,4 @@ class Dragan(Regulariser):
         self.weight = weight
 
     def charge(self, scene: Scene) -> Tensor:
-        return dragan(scene.critic, scene.x, self.weight, draw=scene.draw)
+        return dragan(lambda rows: scene.line(scene.critic(rows)), scene.x, self.weight, draw=scene.draw)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 _BOLDEST = 0.9  # the largest stake: no factor falls below 0.1
-_HALVINGS = 36
+_TIGHT = 1e-10
 
 
 def share_of(alpha: float, look: int) -> float:
@@ -60,15 +60,14 @@ def lower_mean(columns: list[Array], alpha: float) -> float:
     `columns` are several sequences of values in [0, 1], however they depend on one another. The capitals are averaged,
     which is fair where every mean is at most m, so that the price of looking at J of them is ln J.
     """
+    from scipy.optimize import brentq
+
     level = math.log(1 / alpha)
     bets = [stakes(values, level) for values in columns]
-    low, high = 0.0, 1.0
-    if _average(columns, bets, low) < level:
-        return low
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if _average(columns, bets, middle) >= level else (low, middle)
-    return low
+    if _average(columns, bets, 0.0) < level:
+        return 0.0
+    # at m = 1 no factor exceeds 1, so the capital passes 1/alpha in between
+    return max(0.0, float(brentq(lambda m: _average(columns, bets, m) - level, 0.0, 1.0, xtol=_TIGHT)) - _TIGHT)
 
 
 def log_evalue(columns: list[Array], m: float, alpha: float) -> float:

@@ -1,0 +1,201 @@
+"""Do the alarms of a run say what happened in it? Recall and false alarms of each detector over labelled runs.
+
+    python benchmarks/bench_diagnostics.py [--seeds 3] [--steps 1200] [--records FILE] [--again FILE]
+
+Runs play on ring-8, grid-25 and a square of 16 modes (4 x 4, step 1, sigma .05): by the default game (`rpgan`:
+relativistic pairing, R1 + R2 with a falling gamma), twice as often as each of the others; by plain `minimax` and `ns`
+without a regulariser; and by plain `few`, `ns` with 200 training rows. What happened is told by the true modes and by
+fresh rows, neither of which the monitor has, at every record:
+
+    collapse      throughout the last quarter of the run, some mode has less than a tenth of its share of 5,000 samples
+                  of the averaged generator; not: in no record of the last half has any less than half of it
+    hopping       in at least four records the generator gave up a mode (from half of its share to less than a tenth);
+                  not: in at most one
+    overfitting   throughout the last quarter, the critic puts a training row above a fresh one with a probability of
+                  .6; not: the training rows are 20,000
+
+A run that is neither is counted apart. `--records` keeps the histories as JSON lines, from which `--again` judges anew
+without training.
+"""
+
+import argparse
+import copy
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pushforward import objectives
+from pushforward.data import toys
+from pushforward.nets import MLPCritic, MLPGenerator
+from pushforward.training import ema
+from pushforward.training.diagnostics import Monitor, alarms
+from pushforward.training.diagnostics.critic import auc
+
+ROWS, FEW, HELD, TRUE, EVERY = 20_000, 200, 2000, 5000, 30
+DETECTORS = ("collapse", "hopping", "oscillation", "overfitting", "saturation")
+
+
+def square() -> toys.Toy:
+    side = torch.arange(4, dtype=torch.float64)
+    centres = torch.cartesian_prod(side, side)
+
+    def draw(n: int, generator: torch.Generator) -> Tensor:
+        which = torch.randint(len(centres), (n,), generator=generator)
+        return centres[which] + 0.05 * torch.randn(n, 2, generator=generator, dtype=torch.float64)
+
+    return toys.Toy("square", ROWS, draw, lambda x: x[:, 0], 2, centres, 0.05)  # the density is not asked for
+
+
+def shares(generator: nn.Module, modes: Tensor, noise: Tensor) -> Tensor:
+    """The share of samples at each true mode, in units of its due."""
+    with torch.no_grad():
+        nearest = torch.cdist(generator(noise), modes).argmin(1)
+    return torch.bincount(nearest, minlength=len(modes)) / len(noise) * len(modes)
+
+
+def play(name: str, game: str, seed: int, steps: int) -> list[dict[str, Any]]:
+    """The records of one run, with the truth (`true_...`) in each."""
+    rng = torch.Generator().manual_seed(seed)
+    toy = square() if name == "square" else toys.toy(name)
+    x = toy.sample(ROWS + HELD + TRUE, rng)
+    mean, deviation = x.mean(0), x.std(0)
+    x, modes = (x - mean) / deviation, ((toy.modes - mean) / deviation).float()
+    train, held, fresh = x[: FEW if game == "few" else ROWS], x[ROWS : ROWS + HELD], x[ROWS + HELD :]
+    plain = game != "rpgan"
+    objective = objectives.objective("ns" if game == "few" else game)
+    finest = float(toy.sigma / deviation.mean())  # the modes' width as the critic sees it
+    frequencies = () if plain else tuple(min(0.5 / finest, 64.0) ** (k / 5) for k in range(6))
+    generator = MLPGenerator((2,), noise_size=2, width=64, generator=rng)
+    critic = MLPCritic((2,), width=64, frequencies=frequencies, generator=rng)
+    average = copy.deepcopy(generator).requires_grad_(False)
+    beta = 0.5 if plain else 0.0
+    adams = [torch.optim.Adam(p.parameters(), lr=1e-3, betas=(beta, 0.99), fused=True) for p in (generator, critic)]
+    monitor = Monitor(train, held, seed=seed)
+    noise = torch.randn(TRUE, 2, generator=rng)
+    records, before = [], None
+    for step in range(1, steps + 1):
+        gamma = 0.0 if plain else finest ** (2 * min(1.0, step / (0.8 * steps)))  # from 1 to finest^2
+        for adam in adams:  # plain games keep their rate
+            adam.param_groups[0]["lr"] = 1e-3 if plain else 1e-3 * (1 - 0.9 * max(0.0, step / steps - 0.5) * 2)
+        batch = train[torch.randint(len(train), (128,), generator=rng)]
+        losses = move(objective, generator, critic, adams, batch, gamma, rng)
+        ema.update(average.parameters(), list(generator.parameters()), ema.decay_at(step, 128, 300 * 128))
+        if step % EVERY == 0:
+            raw, mean_share = shares(generator, modes, noise), shares(average, modes, noise)
+            given_up = 0 if before is None else int(((before >= 0.5) & (raw < 0.1)).sum())
+            before = raw
+            with torch.no_grad():
+                known = auc(critic(train[:TRUE]), critic(fresh)).value
+            truth = {"true_least": float(mean_share.min()), "true_given_up": given_up, "true_known": known}
+            records.append(
+                {"step": step, "critic_loss": losses[0], "generator_loss": losses[1]}
+                | monitor(step, generator, average, critic, objective)
+                | truth
+            )
+    return records
+
+
+def move(
+    objective: objectives.Objective,
+    generator: MLPGenerator,
+    critic: MLPCritic,
+    adams: list[torch.optim.Adam],
+    x: Tensor,
+    gamma: float,
+    rng: torch.Generator,
+) -> tuple[float, float]:
+    """One step of both players; their losses."""
+    y = generator(generator.noise(len(x), generator=rng))
+    real, fake = x.requires_grad_(), y.detach().requires_grad_()
+    a, b = critic(torch.cat([real, fake])).chunk(2)
+    assert objective.critic is not None
+    loss = objective.critic(a, b).mean()
+    total = loss
+    if gamma:
+        slopes = torch.autograd.grad(a.sum() + b.sum(), (real, fake), create_graph=True)
+        total = loss + gamma / 2 * sum(slope.square().sum(1).mean() for slope in slopes)
+    adams[1].zero_grad()
+    total.backward()
+    adams[1].step()
+    loss_g = objective.generator(critic(x).detach(), critic(y)).mean()
+    adams[0].zero_grad()
+    loss_g.backward(inputs=list(generator.parameters()))
+    adams[0].step()
+    return float(loss.detach()), float(loss_g.detach())
+
+
+def truth(records: list[dict[str, Any]], game: str) -> dict[str, bool | None]:
+    """What happened; None where it is neither."""
+    half, quarter = records[len(records) // 2 :], records[-(len(records) // 4) :]
+    collapsed = max(r["true_least"] for r in quarter) < 0.1
+    clean = min(r["true_least"] for r in half) >= 0.5
+    hops = sum(r["true_given_up"] > 0 for r in records)
+    overfitted = min(r["true_known"] for r in quarter) > 0.6
+    return {
+        "collapse": True if collapsed else False if clean else None,
+        "hopping": True if hops >= 4 else False if hops <= 1 else None,
+        "overfitting": True if overfitted else False if game != "few" else None,
+    }
+
+
+def report(runs: list[dict[str, Any]]) -> None:
+    """A line for each run, then recall and false alarms."""
+    judged = []
+    for run in runs:
+        raised = {alarm.name: alarm.step for alarm in alarms(run["records"])}
+        judged.append((run, truth(run["records"], run["game"]), raised))
+        true = {name: {True: "yes", False: "no", None: "?"}[value] for name, value in judged[-1][1].items()}
+        print(f"{run['data']:7} {run['game']:8} {run['seed']:4}  truth {true}  alarms {raised}")
+    for name in DETECTORS:
+        if name in judged[0][1]:
+            sick = [raised for _, true, raised in judged if true[name] is True]
+            well = [raised for _, true, raised in judged if true[name] is False]
+            recall = sum(name in raised for raised in sick) / len(sick) if sick else math.nan
+            false = sum(name in raised for raised in well) / len(well) if well else math.nan
+            neither = len(judged) - len(sick) - len(well)
+            print(f"{name:12} recall {recall:.2f} of {len(sick)}  false {false:.2f} of {len(well)}  neither {neither}")
+        else:
+            default = [name in raised for run, _, raised in judged if run["game"] == "rpgan"]
+            plain = [name in raised for run, _, raised in judged if run["game"] != "rpgan"]
+            print(
+                f"{name:12} in {sum(default)} of {len(default)} default runs, {sum(plain)} of {len(plain)} plain ones"
+            )
+    well = [raised for run, true, raised in judged if run["game"] == "rpgan" and true == dict.fromkeys(true, False)]
+    print(f"any alarm in {sum(map(bool, well))} of {len(well)} healthy default runs")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--games", nargs="+", default=["minimax", "rpgan", "ns", "rpgan", "few"])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--records", type=Path)
+    parser.add_argument("--again", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    runs: list[dict[str, Any]] = []
+    if options.again:
+        runs = [json.loads(line) for line in options.again.read_text().splitlines()]
+    else:
+        for seed in range(options.first_seed, options.first_seed + options.seeds):
+            for place, game in enumerate(options.games):
+                for name in ("square", "ring", "grid"):
+                    started = time.perf_counter()
+                    records = play(name, game, 100 * place + seed, options.steps)
+                    runs.append({"data": name, "game": game, "seed": 100 * place + seed, "records": records})
+                    print(f"{name} {game} {seed}: {time.perf_counter() - started:.0f} s", flush=True)
+                    if options.records:
+                        with options.records.open("a") as file:
+                            file.write(json.dumps(runs[-1]) + "\n")
+    report(runs)
+
+
+if __name__ == "__main__":
+    main()
