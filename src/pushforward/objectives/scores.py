@@ -138,6 +138,19 @@ def _pairings() -> list[Objective]:
     ]
 
 
+NAMES = {
+    "kl": "KL(P || Q)",
+    "reverse-kl": "KL(Q || P)",
+    "js": "2 JSD(P, Q)",
+    "gan": "2 JSD(P, Q) - ln 4",
+    "pearson": "chi2(P || Q) = int (p-q)^2/q",
+    "neyman": "chi2(Q || P) = int (p-q)^2/p",
+    "hellinger": "int (sqrt p - sqrt q)^2",
+    "jeffreys": "KL(P || Q) + KL(Q || P)",
+    "tv": "TV(P, Q)",
+}
+
+
 def _divergences() -> list[Objective]:
     """Every f-divergence in the outputs of `FGAN`, and its non-saturating variant (Nowozin et al. 2016, section 3.2).
 
@@ -145,7 +158,7 @@ def _divergences() -> list[Objective]:
     """
     rows = []
     for name, pair in FGAN.items():
-        text = "the alpha divergence of order 1/2" if name == "alpha" else ""
+        text = "the alpha divergence of order 1/2" if name == "alpha" else NAMES[name]
         for saturating in (True, False) if name != "tv" else (True,):
             made = of_link(pair, saturating=saturating, estimates=text)
             rows.append(replace(made, name=name if saturating else f"{name}-ns"))
