@@ -58,8 +58,9 @@ def _status(status: str, *, resumable: bool) -> str:
         "training": "still training, or cut short",
         "interrupted": "interrupted",
         "diverged": "diverged; holds the last good model",
+        "stopped": "ended by the auditor",
     }.get(status, status)
-    return f"{rest}; go on with --resume" if resumable and status != "diverged" else rest
+    return f"{rest}; go on with --resume" if resumable and status not in ("diverged", "stopped") else rest
 
 
 def _describe_data(path: Path) -> dict[str, Any]:

@@ -24,8 +24,9 @@ from ..training.batches import Batches, derive
 from ..training.loop import Settings, State, calibrate
 from ..training.player import Player
 from ..training.regularisers import Regulariser, Setting, regularisers
+from ..training.regularisers.gradient import ZeroCentred
 from ..training.regularisers.table import Words
-from ..training.schedule import Schedule
+from ..training.schedule import FLAT_FROM, Schedule
 from ..training.step import Rules
 from . import networks, own
 from .drawing import rng
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 AUDITED = 0.2  # share of the rows that `until` keeps out of training where no holdout is given
 LOOKS, AUDITS = 50, 25  # how often a run is looked at closely, and audited
+SETTLED = 0.3  # share of a run before which the auditor is not heard that there is no progress
 SELDOM = 50  # steps between two close looks, at least
 WARM_ROWS = 50_000  # rows at most that a table's generator is fitted to before the game,
 WARM_NUMBERS = 40_000_000  # of these many numbers when expanded, at most (160 MB)
@@ -194,9 +196,19 @@ def begin(
     if steps is None and model.time_budget is not None:
         steps = calibrate(state, settings(recipe.steps), batches, fabric, model.time_budget)
     state.monitor = Monitored(codec, rows, held, game.objective, model.seed)
+    steps = steps or recipe.steps
     if model.until and held is not None:
-        state.audit = Audited.of(train, held, codec, average, tolerance=model.tolerance, seed=model.seed)
-    return state, settings(steps or recipe.steps), batches
+        falls = game.velocity is not None or any(isinstance(one, ZeroCentred) for one in decided.regularisers)
+        state.audit = Audited.of(
+            train,
+            held,
+            codec,
+            average,
+            tolerance=model.tolerance,
+            settled=round(steps * (FLAT_FROM if falls else SETTLED)),
+            seed=model.seed,
+        )
+    return state, settings(steps), batches
 
 
 def _regularisers(

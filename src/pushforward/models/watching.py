@@ -88,16 +88,27 @@ class Monitored:
 class Audited:
     """The auditor of `training.stopping` at work on a run, and the average that it judged best so far.
 
-    One half of the rows held out is watched, the other kept for the closing figure.
+    One half of the rows held out is watched, the other kept for the closing figure. That there is no progress is heard
+    only from step `settled` on: until then the run changes its own rules, and what does not yet help may be meant to.
     """
 
-    def __init__(self, auditor: Auditor, matrix: Matrix, codec: Codec, average: nn.Module, seed: int) -> None:
-        self.auditor, self.matrix, self.codec, self.seed = auditor, matrix, codec, seed
+    def __init__(
+        self, auditor: Auditor, matrix: Matrix, codec: Codec, average: nn.Module, *, settled: int, seed: int
+    ) -> None:
+        self.auditor, self.matrix, self.codec, self.settled, self.seed = auditor, matrix, codec, settled, seed
         self.best = copy.deepcopy(average)
 
     @classmethod
     def of(
-        cls, train: Dataset, held: Dataset, codec: Codec, average: nn.Module, *, tolerance: float, seed: int
+        cls,
+        train: Dataset,
+        held: Dataset,
+        codec: Codec,
+        average: nn.Module,
+        *,
+        tolerance: float,
+        settled: int,
+        seed: int,
     ) -> Audited:
         from ..training.stopping import Auditor
 
@@ -109,7 +120,7 @@ class Audited:
         watched, closing = held.split(0.5, seed=derive(seed, "audit"))
         matrix = Matrix.fit(train)  # the coding must not have seen a row that is judged
         auditor = Auditor(matrix(watched), matrix(closing), tolerance=tolerance, seed=derive(seed, "auditor") % 2**31)
-        return cls(auditor, matrix, codec, average, seed)
+        return cls(auditor, matrix, codec, average, settled=settled, seed=seed)
 
     def __call__(self, state: State) -> dict[str, Any]:
         found = self.auditor.audit(state.step, self._fakes(state.average, self.auditor.fakes_wanted, state.step))
@@ -131,7 +142,8 @@ class Audited:
 
     def stop(self) -> str:
         decision = self.auditor.decision()
-        if decision == "go on":
+        early = not self.auditor.audits or self.auditor.audits[-1].step < self.settled
+        if decision == "go on" or (decision == "no progress" and early):
             return ""
         last, best = self.auditor.audits[-1], self.auditor.best_step
         if decision == "indistinguishable":

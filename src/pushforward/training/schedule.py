@@ -36,7 +36,10 @@ class Schedule:
         return Plan(self.learning_rate * (self.end + (1 - self.end) * c), 0.99 - 0.09 * c)
 
 
-def falling(first: float, last: float, progress: float, *, flat_from: float = 0.8) -> float:
+FLAT_FROM = 0.8  # share of a run after which falling weights are flat
+
+
+def falling(first: float, last: float, progress: float, *, flat_from: float = FLAT_FROM) -> float:
     """first^(1-q) last^q at p = `progress`; 0 where either end is."""
     q = min(1.0, progress / flat_from)
     return first ** (1 - q) * last**q if first > 0 and last > 0 else 0.0
