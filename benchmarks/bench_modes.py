@@ -246,9 +246,10 @@ def main() -> None:
     options.seeds = options.seeds or (1 if cross_run else 5)
     options.steps = options.steps or (1500 if cross_run else None)
     mine, parts = map(int, options.part.split("/"))
-    for number, cell in enumerate(cells(options)):
-        wanted = not options.only or {cell["objective"], cell["model"]} & set(options.only)
-        if number % parts != mine or not wanted or key(cell) in found:
+    only = set(options.only or ())
+    wanted = [cell for cell in cells(options) if not only or {cell["objective"], cell["model"]} & only]
+    for cell in wanted[mine::parts]:
+        if key(cell) in found:
             continue
         found[key(cell)] = done = measure(cell, options.pictures)
         keep(options.store[0], found)

@@ -206,3 +206,26 @@ def test_interrupted_before_the_first_step(tmp_path: Path, monkeypatch: pytest.M
     assert main(["fit", "toy:ring:100", "--out", str(tmp_path / "run")]) == 130
     assert "nothing to save" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("model", ["score-difference", "drifting"])
+def test_models_without_a_critic(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, fake = tmp_path / "run", tmp_path / "fake.npy"
+    assert main(["fit", "toy:moons:600", "--out", str(run), "--model", model, "--steps", "3"]) == 0
+    assert main(["sample", str(run), "-n", "50", "--out", str(fake)]) == 0
+    assert np.load(fake).shape == (50, 2)
+    assert main(["show", str(run)]) == 0
+    capsys.readouterr()
+    argv = ["fit", "toy:moons:600", "--out", str(tmp_path / "other"), "--model", model, "--regularise", "gp"]
+    assert main(argv) == 2
+    assert f"--regularise is not for --model {model}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_regularisers_are_listed_and_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["regularisers", "--json"]) == 0
+    assert {"r1", "gp", "pack", "spectral-norm"} <= set(json.loads(capsys.readouterr().out))
+    argv = ["fit", "toy:ring:400", "--out", str(tmp_path / "run"), "--steps", "3", "--regularise", "gp:1+pack:2"]
+    assert main(argv) == 0
+    capsys.readouterr()
+    assert main([*argv[:3], str(tmp_path / "b"), "--regularise", "gp:1+pakc:2"]) == 2
+    assert "unknown regulariser 'pakc'" in " ".join(capsys.readouterr().err.split())

@@ -206,7 +206,7 @@ def test_wasserstein_takes_the_gradient_penalty(points: np.ndarray) -> None:
     game = GAN(**options).fit(points, progress=False)
     assert game.history_[0]["gamma_r1+r2"] == game.gamma_[0]
     first, last = game.gamma_
-    assert first == pytest.approx(4.0, rel=1e-3)  # twice the spread of standardised 2-d data
+    assert first == pytest.approx(2.0, rel=1e-3)  # the spread of standardised 2-d data
     assert last <= first / 10
     assert GAN(gamma=0.5, **options).fit(points, progress=False).gamma_ == (0.5, 0.05)
 

@@ -80,6 +80,7 @@ class State:
     sums: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
+        self.averaged = list(self.average.parameters())
         self.memory = nn.ModuleList(self.rules.regularisers).to(self.device)
         if isinstance(self.rules.velocity, nn.Module):
             self.memory.append(self.rules.velocity.to(self.device))
@@ -153,7 +154,7 @@ def advance(state: State, settings: Settings, batches: Batches, draw: Draw) -> N
     )
     state.sums += torch.stack([figures[name] for name in rules.figures])
     decay = ema.decay_at(state.step, batches.batch_size, settings.half_life)
-    ema.update(state.average.parameters(), state.generator.weights, decay)
+    ema.update(state.averaged, state.generator.weights, decay)
     state.step += 1
     state.summed += 1
 

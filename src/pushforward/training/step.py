@@ -136,9 +136,8 @@ def _critic_step(
         for one in rules.regularisers:
             one.observe(scene)
     descend(loss + charge)
-    weights = list(critic.parameters())
     for one in rules.regularisers:
-        one.after(weights)
+        one.after(scene.weights)
     a, b = scene.a.detach(), scene.b.detach()
     figures = {"critic_loss": loss.detach(), "penalty": charge.detach()}
     if a.dim() > 1:
@@ -159,7 +158,8 @@ def critic_scene(rules: Rules, critic: nn.Module, x: Tensor, y: Tensor, moment: 
     if a.dim() > 1:  # of all processes alike
         flips = torch.randint(2, a.shape[1:], generator=moment.draw.generator, device=moment.draw.device)
         signs = (2 * flips - 1).to(a.dtype)
-    return Scene(see, critic, score, x, y, moment, loss, a, b, signs)
+    weights = list(critic.parameters()) if rules.regularisers else []
+    return Scene(see, critic, score, x, y, moment, loss, a, b, weights, signs)
 
 
 def critic_loss(rules: Rules, scene: Scene) -> tuple[Tensor, Tensor]:
@@ -168,7 +168,7 @@ def critic_loss(rules: Rules, scene: Scene) -> tuple[Tensor, Tensor]:
     charge = loss.new_zeros(())
     for one in rules.regularisers:
         rows = one.charge(scene)
-        weights = one.inertia("critic", list(scene.network.parameters()))
+        weights = one.inertia("critic", scene.weights)
         charge = charge + (0.0 if rows is None else rows.mean()) + (0.0 if weights is None else weights)
     return loss, charge
 
@@ -215,7 +215,7 @@ class _Inertia:
 
     def __init__(self, regularisers: Iterable[Regulariser], generator: Generator) -> None:
         self.regularisers = tuple(regularisers)
-        self.weights = list(generator.parameters()) if isinstance(generator, nn.Module) else []
+        self.weights = list(generator.parameters()) if self.regularisers and isinstance(generator, nn.Module) else []
 
     def __call__(self, loss: Tensor) -> Tensor:
         for one in self.regularisers:

@@ -54,6 +54,7 @@ class Scene(Play):
 
     a: Tensor
     b: Tensor
+    weights: Sequence[Tensor] = ()  # of the critic; listing them takes as long as a small layer, so it is done once
     signs: Tensor | None = None  # +1 or -1 for each output of an embedding, drawn afresh for every scene
 
     def line(self, scores: Tensor) -> Tensor:
