@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -75,13 +76,16 @@ def fit_run(
     if holdout > 0:
         dataset, held = dataset.split(holdout, seed=parameters["seed"])
     estimator = known[model](**named)
-    if force and not resume:
+    leads = os.environ.get("RANK", "0") == "0"  # under torchrun one process writes and speaks for all
+    if force and not resume and leads:
         clear_run(out)
     try:
-        estimator.fit(dataset, holdout=held, out=out, resume=resume, log=log, progress=True)
+        estimator.fit(dataset, holdout=held, out=out, resume=resume, log=log, progress=leads)
     except KeyboardInterrupt:  # later ones are caught by the loop, which saves
         Console(stderr=True).print("Stopped before the first step: there is nothing to save yet.")
         return INTERRUPTED
+    if not leads:
+        return INTERRUPTED if estimator.interrupted_ else 0
     if held is not None:
         _keep_parts(out / "data", {"train": dataset, "holdout": held}, share=holdout, seed=parameters["seed"])
     console = Console()
