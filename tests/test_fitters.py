@@ -246,3 +246,11 @@ def test_critic_needs_rows() -> None:
     g = torch.Generator()
     with pytest.raises(InputError, match="at least 8 rows"):
         CriticFitter()(torch.zeros(5, 2), torch.zeros(50, 2), generator=g)
+
+
+def test_the_multiscale_kernel_can_be_differentiated() -> None:
+    from pushforward.fitters.kernel import MultiscaleKernel
+
+    g = torch.Generator().manual_seed(0)
+    a, b = torch.randn(3, 2, generator=g).double().requires_grad_(), torch.randn(4, 2, generator=g).double()
+    assert torch.autograd.gradcheck(lambda rows: MultiscaleKernel((0.5, 1.0, 2.0))(rows, b), (a,))

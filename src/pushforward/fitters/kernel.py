@@ -133,7 +133,7 @@ class MultiscaleKernel:
         half = 0.5 * minus_squared_distances(a, b)
         total = (half / self.bandwidths[0] ** 2).exp_()
         for bandwidth in self.bandwidths[1:]:
-            total += (half / bandwidth**2).exp_()
+            total = total + (half / bandwidth**2).exp_()  # not in place: the gradient needs every term
         return total / len(self.bandwidths)
 
 
