@@ -307,7 +307,7 @@ def test_distances_fall_to_zero_when_descended(name: str) -> None:
     g = rng(7)
     x = torch.randn(30, 2, generator=g, dtype=F64)
     y = (torch.randn(30, 2, generator=g, dtype=F64) * 0.3 + 1.5).requires_grad_()
-    first = float(objective.generator(x, y))
+    first = float(objective.generator(x, y).detach())
     for _ in range(25):
         (slope,) = torch.autograd.grad(objective.generator(x, y), y)
         y = (y - {"gmmn": 20.0, "mmd": 20.0}.get(name, 10.0) * slope).detach().requires_grad_()
