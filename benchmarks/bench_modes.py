@@ -108,6 +108,8 @@ def measure(cell: Cell, pictures: Path | None) -> Cell:
         model.fit(x, progress=False)
     except InputError as error:
         return {**cell, "failed": str(error).split(":")[0], "seconds": time.perf_counter() - started}
+    if model.interrupted_:  # what was asked for has not been measured
+        raise SystemExit(130)
     seconds = time.perf_counter() - started
     y = model.sample(DRAWN, seed=cell["seed"])
     report = toys.mode_report(y, toy)
