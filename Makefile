@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Idle threads sleep instead of spinning, so that shared cores are not wasted.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test check bench bench-tests format clean
+.PHONY: demo test check bench bench-tests bench-training format clean
 
 demo: $(READY)
 	$(BIN)/pushforward demo --out demo --force
@@ -24,8 +24,17 @@ check: $(READY)
 	$(BIN)/python -m pip check
 
 bench: $(READY)
-	for script in benchmarks/bench_mmd.py benchmarks/bench_modes.py benchmarks/bench_tables.py; do \
+	for script in benchmarks/bench_mmd.py benchmarks/bench_tables.py; do \
 	  $(BIN)/python $$script || exit 1; done
+
+bench-training: $(READY)
+	$(BIN)/python benchmarks/bench_modes.py leading
+	$(BIN)/python benchmarks/bench_modes.py cross
+	$(BIN)/python benchmarks/bench_modes.py page
+	$(BIN)/python benchmarks/bench_fgan.py
+	$(BIN)/python benchmarks/bench_flow.py
+	$(BIN)/python benchmarks/bench_diagnostics.py
+	$(BIN)/python benchmarks/bench_stopping.py
 
 bench-tests: $(READY)
 	$(BIN)/python benchmarks/bench_tests_calibration.py

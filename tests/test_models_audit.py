@@ -20,6 +20,14 @@ def rows() -> np.ndarray:
     return (x * torch.tensor([1.0, 3.0])).numpy()
 
 
+def whole_but_held(rows: np.ndarray) -> np.ndarray:
+    """The rows that a fit of `rows` trains on when it keeps a fifth out itself."""
+    from pushforward.data.sources import read
+    from pushforward.models.setup import AUDITED
+
+    return read(rows).split(AUDITED, seed=0)[0].values.numpy()
+
+
 @pytest.fixture(scope="module")
 def fitted(rows: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> tuple[GAN, Path]:
     out = tmp_path_factory.mktemp("audit") / "run"
@@ -59,6 +67,10 @@ def test_resumed_is_uninterrupted(fitted: tuple[GAN, Path], rows: np.ndarray, tm
 
     with pytest.raises(KeyboardInterrupt):
         GAN(**SMALL, checkpoint_every=1).fit(rows, out=tmp_path / "run", progress=stop)
+    with pytest.raises(InputError, match="different data"):  # the auditor must go on with the rows it began with
+        GAN(**SMALL, checkpoint_every=1).fit(
+            whole_but_held(rows), holdout=rows[:300], out=tmp_path / "run", resume=True, progress=False
+        )
     model = GAN(**SMALL, checkpoint_every=1).fit(rows, out=tmp_path / "run", resume=True, progress=False)
     assert model.id_ == whole.id_
     assert model.closing_ == whole.closing_

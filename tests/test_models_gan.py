@@ -440,6 +440,7 @@ def test_nan_after_a_good_checkpoint(points: np.ndarray, tmp_path: Path, monkeyp
     [
         ({"objective": "best"}, "unknown objective 'best'.*rpgan"),
         ({"regularise": "r3"}, "unknown regulariser"),
+        ({"regressions": 3}, "regressions are steps to a target.*lambda_1"),
         ({"steps": 0}, "steps must be a whole number"),
         ({"batch_size": 2.5}, "batch_size"),
         ({"learning_rate": -1.0}, "learning_rate must be a positive"),
@@ -535,6 +536,11 @@ def test_networks_of_ones_own(points: np.ndarray, tmp_path: Path) -> None:
         wrong_critic, wrong_generator = (Plain(), Scores(squeeze=False)), (Plain(d=3), Scores(squeeze=True))
     model = GAN(networks=networks, **options).fit(points, progress=False)
     assert isinstance(model.generator_, Plain)
+    assert bool(
+        (networks[0].map.weight == 0.3).all()
+    )  # what was given is as it was given, so a second fit is the first
+    assert networks[1].map.weight.requires_grad
+    assert GAN(networks=networks, **options).fit(points, progress=False).id_ == model.id_
     assert model.sample(5, seed=0).shape == (5, 2)
     with pytest.raises(InputError, match=r"critic gives \(32, 1\).*\(32,\) is expected"):
         GAN(networks=wrong_critic, **options).fit(points, progress=False)

@@ -18,6 +18,7 @@ from pushforward.nets.groups import deviation, pack
 from pushforward.training import augment
 from pushforward.training.draw import Draw, Moment
 from pushforward.training.regularisers import REGULARISERS, Play, Scene, Setting, check_pairs, parse, regularisers
+from pushforward.training.regularisers.gradient import ZeroCentred
 from pushforward.training.regularisers.memory import Replay
 from pushforward.training.regularisers.scores import Consistency, LeCam, jitter, logistic
 from pushforward.training.regularisers.seen import MOST, PACE, Adaptive, Noise
@@ -536,3 +537,33 @@ def test_pairs_that_do() -> None:
 def test_smoothing_needs_a_label(objective: str) -> None:
     with pytest.raises(InputError, match=f"logistic loss, which {objective} does not have; take the objective ns"):
         check_pairs(objectives.objective(objective), ["smooth"])
+
+
+def test_an_embedding_is_charged_for_every_output() -> None:
+    """D(x) = W x: averaged over all signs, R1 is gamma/2 |W|_F^2, where the plain sum of outputs would let rows of W
+    cancel (here they do: their sum is 0)."""
+    from itertools import product
+
+    w = torch.tensor([[1.0, 2.0], [-1.0, -2.0]], dtype=torch.float64)
+    x = torch.zeros(3, 2, dtype=torch.float64, requires_grad=True)
+    y = torch.ones(3, 2, dtype=torch.float64, requires_grad=True)
+    found = []
+    for signs in product((-1.0, 1.0), repeat=2):
+        a, b = x @ w.T, y @ w.T
+        moment = Moment(0, 10, Draw(torch.Generator().manual_seed(0)))
+        score = lambda weights: lambda rows: rows @ w.T  # noqa: E731
+        scene = Scene(
+            score({}),
+            torch.nn.Identity(),
+            score,
+            x,
+            y,
+            moment,
+            lambda p, q: p.sum(),
+            a,
+            b,
+            (),
+            torch.tensor(signs, dtype=torch.float64),
+        )
+        found.append(ZeroCentred(0.6, 0.6, samples=False).charge(scene).detach())
+    torch.testing.assert_close(torch.stack(found).mean(0), 0.3 * w.square().sum() * torch.ones(3, dtype=torch.float64))

@@ -15,6 +15,7 @@ import warnings
 
 from torch import nn
 
+from ..errors import InputError
 from ..objectives import Objective, objective
 from ..training.regularisers import check_pairs, parse
 from ..training.regularisers.table import Words
@@ -42,8 +43,9 @@ class GAN(OnePass):
     lambda_1: None for the direct step; a number for the target step, with this rate in data space and `regressions`
         generator steps to each target (see `training.step`).
     optimiser: of both players, a name of `training.optimisers.OPTIMISERS`.
-    networks: your own (generator, critic) modules: the generator has `noise(n, *, generator)` and `forward(noise)`, the
-        critic gives one score per row. Such a model cannot be saved in a folder.
+    networks: your own (generator, critic) modules, of which copies are trained: the generator has
+        `noise(n, *, generator)` and `forward(noise)`, the critic gives one score per row. Such a model cannot be
+        saved in a folder.
     until: `indistinguishable` lets an auditor end the run (see `training.stopping`): when the upper confidence bound
         of its AUC is under `tolerance`, or when it sees no progress any more.
     checkpoint_every: steps between two checkpoints (default: 30 seconds).
@@ -104,6 +106,8 @@ class GAN(OnePass):
 
     def _game(self) -> Game:
         played = objective(self.objective)
+        if self.regressions > 1 and self.lambda_1 is None:
+            raise InputError("regressions are steps to a target, which only lambda_1 makes; give lambda_1, such as 1.0")
         words = self.regularise
         if words is None:
             words = "none" if played.critic is None else "gp" if played.name == "wgan" else R1_R2

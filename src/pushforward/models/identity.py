@@ -38,9 +38,9 @@ def same_data(folder: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> 
     """`InputError` saying how the data differ from those the run in `folder` was started with."""
     if then == now:
         return
-    for what in ("kind", "rows", "layout"):
-        if then[what] != now[what]:
-            difference = f"{what} {_short(then[what])} then, {_short(now[what])} now"
+    for what in ("kind", "rows", "layout", "holdout"):
+        if then.get(what) != now.get(what):
+            difference = f"{what} {_short(then.get(what))} then, {_short(now.get(what))} now"
             break
     else:
         difference = "other values in the same layout"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,7 +42,7 @@ Self = TypeVar("Self", bound="OnePass")
 NOT_OF_THE_RUN = ("device", "checkpoint_every")  # parameters that may change when a run is resumed
 
 
-class OnePass(Estimator):
+class OnePass(Estimator, ABC):
     """A generator fitted to points `(n, d)`, tables or images.
 
     Learned: `history_` (list of records), `steps_` (planned), `steps_done_`, `interrupted_`, `stopped_` (why the audit
@@ -65,9 +66,9 @@ class OnePass(Estimator):
     device: str
     seed: int
 
+    @abstractmethod
     def _game(self) -> Game:
         """What this family plays, by its parameters; those that make no sense are refused (`InputError`)."""
-        raise NotImplementedError
 
     # ---- fit
 
@@ -108,6 +109,8 @@ class OnePass(Estimator):
         if self.until and held is None:
             dataset, held = dataset.split(setup.AUDITED, seed=self.seed)
         self.data_ = fingerprint(dataset)
+        if self.until and held is not None:  # the auditor must go on with the rows that it began with
+            self.data_["holdout"] = fingerprint(held)["sha256"]
         if folder and saved:
             same_data(folder, saved["run"]["data"], self.data_)
             same_parameters(folder, saved["parameters"], saving.parameters(self), NOT_OF_THE_RUN)

@@ -150,7 +150,12 @@ def begin(
 ) -> tuple[State, Settings, Batches]:
     """The players with their first weights, how the run goes, and its batches; `steps` overrules the plan's."""
     on, recipe = fabric.device, decided.recipe
-    generator, critic = game.own or networks.build(codec, **decided.network, generator=rng(model.seed, "weights"))
+    generator: nn.Module
+    critic: nn.Module | None
+    if game.own:  # trained as copies: a parameter of the constructor stays as it was given
+        generator, critic = copy.deepcopy(game.own)
+    else:
+        generator, critic = networks.build(codec, **decided.network, generator=rng(model.seed, "weights"))
     critic = critic if game.adversarial else None
     if isinstance(generator, TabularGenerator):
         most = max(1, min(WARM_ROWS, WARM_NUMBERS // codec.event_shape[0]))

@@ -1,5 +1,6 @@
 """What all critics share: rows -> (packed) -> last hidden layer -> scores."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +24,7 @@ class Shape:
 PLAIN = Shape()
 
 
-class Critic(nn.Module):
+class Critic(nn.Module, ABC):
     """Rows `(n, *event)` -> scores `(n / pack,)`, or `(n / pack, outputs)` where outputs > 1.
 
     A kind of critic adds `hidden`: packed rows -> last hidden layer `(n, width)`.
@@ -34,8 +35,9 @@ class Critic(nn.Module):
         self.shape = shape
         self.leave = linear(width + shape.deviation, shape.outputs, generator, gain=1.0)
 
+    @abstractmethod
     def hidden(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Packed rows -> last hidden layer `(n, width)`."""
 
     def features(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "packs width"]:
         """The last hidden layer, after its activation."""

@@ -44,12 +44,6 @@ def _with_objective(objective: Objective, named: Sequence[str]) -> list[str]:
             f"weight clipping suits wgan, whose critic must be Lipschitz; with {objective.name} it only keeps the "
             "critic from its optimum, so take r1+r2 instead"
         )
-    slopes = [name for name in named if name in SLOPES]
-    if slopes and objective.reads == "embedding":
-        found.append(
-            f"{_list(slopes)} sees the slope of the sum of an embedding's numbers only, which is what the critic of "
-            f"{objective.name} gives; spectral-norm holds all of them"
-        )
     if "unroll" in named and objective.reads == "features":
         found.append(f"unroll changes nothing for {objective.name}, which reads hidden features; leave it out")
     return found

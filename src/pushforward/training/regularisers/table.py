@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -292,7 +293,7 @@ def regularisers(words: Words, setting: Callable[[float | None], Setting]) -> tu
     made: list[Regulariser] = []
     for part in parsed:
         if isinstance(part, Regulariser):
-            made.append(part)
+            made.append(copy.deepcopy(part))  # it remembers things: every run begins with it as it was given
         elif both and part[0] == "r1":  # one backward pass for the two of them
             made.append(_zero_centred(data=True, samples=True)(setting(part[1])))
         elif not (both and part[0] == "r2"):
