@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Idle threads sleep instead of spinning, so that shared cores are not wasted.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test check bench bench-tests bench-training format clean
+.PHONY: demo test check schema bench bench-tests bench-training format clean
 
 demo: $(READY)
 	$(BIN)/pushforward demo --out demo --force
@@ -22,6 +22,9 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --doctest-modules src/pushforward -o testpaths= -p no:cacheprovider
 	$(BIN)/python -m pip check
+
+schema: $(READY)  # after a field of a result was added
+	$(BIN)/python -c "import json; from pushforward.evaluation.schema import json_schema as schema; print(json.dumps(schema(), indent=1))" > docs/schema/compare-1.json
 
 bench: $(READY)
 	for script in benchmarks/bench_mmd.py benchmarks/bench_tables.py; do \

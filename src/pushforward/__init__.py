@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from . import closed_form, flow, links, models, objectives, twosample
     from .errors import InputError
     from .evaluation.compare import compare
+    from .evaluation.leaderboard import leaderboard
     from .links import Link
     from .models import load
     from .twosample import discrepancy, distance, two_sample
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "compare": "evaluation",
+    "leaderboard": "evaluation",
     "two_sample": "twosample",
     "distance": "twosample",
     "discrepancy": "twosample",
@@ -53,6 +55,7 @@ __all__ = [
     "discrepancy",
     "distance",
     "flow",
+    "leaderboard",
     "links",
     "load",
     "models",

@@ -1,54 +1,17 @@
-"""The commands. Each parses its words, calls one function of the library and prints what it returned."""
+"""The commands that fit, draw and list. Each parses its words, calls one function of the library and prints what it
+returned; those that judge stand in `judging`."""
 
 from __future__ import annotations
 
 import json
-import shlex
-import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from . import judging as judging  # its commands join the application
 from .options import column_types, must_be_new
-
-app = typer.Typer(
-    name="pushforward",
-    help="Learn to draw new samples from data, and tell with evidence whether two sets of samples differ.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-class KindName(StrEnum):
-    points = "points"
-    table = "table"
-    images = "images"
-
-
-class LogName(StrEnum):
-    csv = "csv"
-    tensorboard = "tensorboard"
-    wandb = "wandb"
-
-
-DATA = "a .csv, .parquet, .npy or .npz file, a folder or zip of images, or a built-in name (sample:diamonds, toy:ring)"
-KindOption = Annotated[
-    KindName | None, typer.Option("--kind", help="Read DATA as this kind; told from the file by default.")
-]
-ColumnOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--column",
-        metavar="NAME:TYPE",
-        help="Type of a column: continuous, integer, boolean, categorical or datetime. May be repeated.",
-    ),
-]
-SeedOption = Annotated[int, typer.Option("--seed", help="Every random choice follows from it.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+from .shared import DATA, ColumnOption, ForceOption, KindName, KindOption, LogName, SeedOption, app, print_rows
 
 
 def run(argv: list[str]) -> int:
@@ -58,11 +21,6 @@ def run(argv: list[str]) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     return 0
-
-
-def command_line() -> str:
-    """The command as it was typed, for the record of how an output was made."""
-    return shlex.join(["pushforward", *sys.argv[1:]])
 
 
 def _version(asked: bool) -> None:
@@ -182,77 +140,6 @@ def sample(
 
 
 @app.command()
-def compare(
-    real: Annotated[str, typer.Argument(metavar="REAL", help=f"The data: {DATA}.")],
-    fake: Annotated[str, typer.Argument(metavar="FAKE", help="The samples to judge, of the same kind.")],
-    train: Annotated[
-        str | None, typer.Option("--train", metavar="DATA", help="What FAKE's model saw: to look for copies.")
-    ] = None,
-    holdout: Annotated[
-        str | None, typer.Option("--holdout", metavar="DATA", help="More real data: the baseline.")
-    ] = None,
-    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the page.")] = None,
-    json_path: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - prints it.")
-    ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option("--markdown", metavar="FILE", help="Write the result as text.")
-    ] = None,
-    fail_if: Annotated[
-        list[str] | None,
-        typer.Option("--fail-if", metavar="EXPR", help='Exit with 1 where it holds, e.g. "auc>0.8". May be repeated.'),
-    ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--method",
-            metavar="NAME",
-            help="Run this two-sample test too (`pushforward methods` lists them). May be repeated.",
-        ),
-    ] = None,
-    permutations: Annotated[
-        int | None, typer.Option("--permutations", min=1, help="Relabellings for --method; 999 by default.")
-    ] = None,
-    rows: Annotated[
-        int | None,
-        typer.Option("--rows", help="Most rows of each set for --method; 5,000 by default, 20,000 in the full suite."),
-    ] = None,
-    suite: Annotated[str, typer.Option("--suite", help="How much to measure.")] = "quick",
-    alpha: Annotated[float, typer.Option("--alpha", min=1e-6, max=0.5, help="Level of the test.")] = 0.05,
-    kind: KindOption = None,
-    column: ColumnOption = None,
-    seed: SeedOption = 0,
-    force: ForceOption = False,
-) -> None:
-    """Tell whether, how much and where FAKE differs from REAL."""
-    from .work import compare_files
-
-    printed = json_path is not None and str(json_path) == "-"
-    for path, option in ((html, "--html"), (None if printed else json_path, "--json"), (markdown, "--markdown")):
-        must_be_new(path, option, force=force)
-    status = compare_files(
-        real,
-        fake,
-        train=train,
-        holdout=holdout,
-        html=html,
-        json_path=json_path,
-        markdown=markdown,
-        fail_if=fail_if or [],
-        suite=suite,
-        alpha=alpha,
-        kind=kind.value if kind else None,
-        columns=column_types(column),
-        seed=seed,
-        command=command_line(),
-        methods=method or [],
-        permutations=permutations,
-        rows=rows,
-    )
-    raise typer.Exit(status)
-
-
-@app.command()
 def show(
     path: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="A run folder, or a file of samples.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
@@ -265,22 +152,6 @@ def show(
         print(json.dumps(description, indent=2, default=str))
     else:
         print_description(description)
-
-
-@app.command()
-def methods(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Describe this one at length.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print every field as JSON.")] = False,
-) -> None:
-    """List the two-sample tests by family: what each sees, what it costs, what it assumes."""
-    from .catalogue import described, print_catalogue, print_method
-
-    if as_json:
-        print(json.dumps(described(name), indent=2, ensure_ascii=False))
-    elif name is None:
-        print_catalogue()
-    else:
-        print_method(name)
 
 
 @app.command()
@@ -305,19 +176,3 @@ def regularisers(
 
     rows = {name: {"does": one.does, "number": one.number, "source": one.source} for name, one in REGULARISERS.items()}
     print_rows("Regularisers", rows, as_json=as_json)
-
-
-def print_rows(title: str, rows: dict[str, dict[str, str]], *, as_json: bool) -> None:
-    """A table with one row a name, as text or as JSON."""
-    from rich.console import Console
-    from rich.table import Table
-
-    if as_json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
-        return
-    table = Table(title=title, box=None, title_justify="left", title_style="bold", pad_edge=False)
-    for column in ("name", *next(iter(rows.values()))):
-        table.add_column(column, overflow="fold", style="bold" if column == "name" else "")
-    for name, row in rows.items():
-        table.add_row(name, *row.values())
-    Console().print(table)

@@ -9,8 +9,9 @@ from pathlib import Path
 from rich.console import Console
 
 from ..errors import InputError
+from .comparing import print_comparison
 from .options import SUFFIXES
-from .work import clear_run, print_comparison
+from .work import clear_run
 
 SOURCES = {"table": "sample:diamonds", "images": "sample:digits", "points": "toy:ring"}
 

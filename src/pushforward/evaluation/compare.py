@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,12 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..data.dataset import Dataset
 from . import associations, marginals, showcase
+from .catalogue import check_metrics, chosen, measure, ordered
 from .comparison import P_FLOOR, Column, Comparison, Copies, GlobalTest, Metric, TestPart, Verdict
 from .discrimination import Discrimination, detectable_auc, discriminate, sequential_test
+from .findings import Evidence, findings
 from .frames import Frame
+from .history import history
 from .job import SUITES, Job, prepare, some
 from .methods import check_methods, classifier_regions, run_methods
 from .showcase import Judged
@@ -36,6 +40,11 @@ def compare(
     train: Any = None,
     holdout: Any = None,
     suite: str = "quick",
+    metrics: Sequence[str] = (),
+    encoder: Any = None,
+    target: str | None = None,
+    labels: Mapping[str, Any] | None = None,
+    against: Comparison | str | Path | None = None,
     alpha: float = 0.05,
     seed: int = 0,
     methods: Sequence[str] = (),
@@ -48,6 +57,11 @@ def compare(
     baseline of every figure, and what copies are measured against. Without it, the baseline is REAL against as many
     rows of `train`, and without that (or where `train` holds REAL's own rows) random halves of REAL.
 
+    `suite`: which figures are measured and on how many rows (`job.SUITES`); `metrics`: names of `catalogue.figures()`
+    to measure in place of the suite's. `encoder`: of images, whose features distances and classifiers then see (see
+    `encoders`). `target`: the column that models learn to predict (`tstr`). `labels`: class labels of images by role,
+    where the files do not hold them. `against`: an earlier comparison, or its JSON: what moved is in `history`.
+
     `methods`: names of two-sample methods (`pushforward.twosample.METHODS`) to run beside, each reported in `tests`
     with its own p-value, which the verdict does not use; `permutations` (999) and the cap `method_rows` of the rows of
     each set (5,000; in the full suite 20,000) are theirs.
@@ -56,36 +70,62 @@ def compare(
     wrong "detected" is at most `alpha`. The result depends on the data, the versions in `made_by` and `seed` only.
 
     Raises `InputError` for sets of different kinds, columns or shapes, for fewer than 20 rows, for unknown
-    suites and methods, and for a method that cannot take these rows.
+    suites, metrics and methods, and for a method that cannot take these rows.
     """
-    methods = [methods] if isinstance(methods, str) else methods
+    methods, metrics = ([names] if isinstance(names, str) else names for names in (methods, metrics))
     check_methods(methods, permutations=permutations, rows=method_rows, alpha=alpha)
-    job = prepare({"real": real, "fake": fake, "train": train, "holdout": holdout}, suite=suite, alpha=alpha, seed=seed)
+    check_metrics(metrics)
+    earlier = Comparison.from_json(against) if isinstance(against, str | Path) else against
+    job = prepare(
+        {"real": real, "fake": fake, "train": train, "holdout": holdout},
+        suite=suite,
+        alpha=alpha,
+        seed=seed,
+        encoder=encoder,
+        target=target,
+        labels=labels,
+    )
     tests = run_methods(job, methods, permutations=permutations, rows=method_rows)
+    rows = chosen(metrics, suite)
+    measured, left_out = measure(job, rows)
     baseline = job.baseline_columns()
     columns = marginals.columns(job.frame, baseline, level=LEVEL)
     judged, reads, parts, held = _classify(job)
     parts.append(_columns_part(columns, NOUNS[job.kind]))
-    metrics = [_auc_metric(judged.telling, _baseline_auc(job))]
+    always = [_auc_metric(judged.telling, _baseline_auc(job))]
     if job.kind != "table":
         part, metric = _kernels(job)
         parts.append(part)
-        metrics.append(metric)
+        always.append(metric)
     test = _global(job, parts, held)
-    metrics += showcase.modes(job, LEVEL)
-    metrics += marginals.metrics(job.frame, columns, baseline, noun=NOUNS[job.kind], level=LEVEL)
-    found, association_view = _associate(job)
+    always += showcase.modes(job, LEVEL)
+    always += marginals.metrics(job.frame, columns, baseline, noun=NOUNS[job.kind], level=LEVEL)
+    associated, association_metrics, association_view = _associate(job)
     copies, copy_metrics, copy_view = showcase.copies(job, LEVEL)
     pictured = {column.name: marginals.picture(job.frame, column.name) for column in columns[:PICTURES]}
-    return Comparison(
+    named, looked_for = findings(Evidence(job, columns, associated, copies))
+    result = Comparison(
         verdict=_verdict(test, judged.telling, copies, alpha),
         test=test,
-        metrics=(*metrics, *found, *copy_metrics),
+        metrics=ordered((*always, *association_metrics, *copy_metrics, *measured)),
         columns=tuple(columns),
         copies=copies,
         records=showcase.records(job, judged),
         inputs=_inputs(job, suite, reads),
-        made_by=_made_by(job, suite, methods, {"permutations": permutations, "method_rows": method_rows}),
+        made_by=_made_by(
+            job,
+            {
+                "suite": suite,
+                "metrics": list(metrics),
+                "encoder": encoder if isinstance(encoder, str | None) else type(encoder).__name__,
+                "target": target,
+                "alpha": alpha,
+                "seed": seed,
+                "methods": list(methods),
+                "permutations": permutations,
+                "method_rows": method_rows,
+            },
+        ),
         views={
             **judged.telling.picture(),
             "columns": pictured,
@@ -95,7 +135,14 @@ def compare(
         },
         regions=classifier_regions(job),
         tests=tests,
+        findings=named,
+        looked_for=looked_for,
+        left_out=tuple(left_out),
+        notes=job.notes,
     )
+    if earlier is None:
+        return result
+    return replace(result, history=history(result, earlier, name=str(against) if against is not earlier else "before"))
 
 
 def _classify(job: Job) -> tuple[Judged, str, list[TestPart], tuple[int, int]]:
@@ -180,16 +227,17 @@ def _verdict(test: GlobalTest, telling: Discrimination, copies: Copies, alpha: f
     return Verdict(detected, test.pvalue, telling.auc, telling.low, telling.high, sentence)
 
 
-def _associate(job: Job) -> tuple[list[Metric], dict[str, Any]]:
+def _associate(job: Job) -> tuple[associations.Associations | None, list[Metric], dict[str, Any]]:
     if len(job.frame.names) < 2 or job.kind == "images":
-        return [], {}
+        return None, [], {}
     most = job.suite.association_rows
     rows = {role: job.frame.rows[role][job.sample(role, most, 20 + s)] for s, role in enumerate(("real", "fake"))}
     rng = np.random.default_rng([job.seed, 6])
     for (role, index), name in zip(job.baseline[0], ("first", "second"), strict=True):
         rows[name] = job.frame.rows[role][some(index, most, rng)]
     found = associations.associations(Frame(job.frame.names, job.frame.kinds, job.frame.levels, rows))
-    return associations.metrics_and_view(found, [(found.value["first"], found.value["second"])], level=LEVEL)
+    metrics, view = associations.metrics_and_view(found, [(found.value["first"], found.value["second"])], level=LEVEL)
+    return found, metrics, view
 
 
 def _inputs(job: Job, suite: str, reads: str) -> dict[str, Any]:
@@ -226,18 +274,17 @@ def _finite(value: Any) -> Any:
     return float(value) if isinstance(value, float) and np.isfinite(value) else str(value)
 
 
-def _made_by(job: Job, suite: str, methods: Sequence[str], asked: Mapping[str, int | None]) -> dict[str, Any]:
+def _made_by(job: Job, asked: Mapping[str, Any]) -> dict[str, Any]:
     names = ", ".join(
         f"{role}={job.data[role].name!r}" if role in ("train", "holdout") else repr(job.data[role].name)
         for role in ("real", "fake", "train", "holdout")
         if role in job.data
     )
-    more = f", methods={list(methods)!r}" if methods else ""
-    more += "".join(f", {name}={value}" for name, value in asked.items() if methods and value is not None)
+    settings = "".join(f", {name}={value!r}" for name, value in asked.items() if value not in (None, []))
     packages = ("numpy", "scipy", "scikit-learn", "torch", "polars")
     return {
         "version": __version__,
         "seed": job.seed,
-        "command": f"pushforward.compare({names}, suite={suite!r}, alpha={job.alpha}, seed={job.seed}{more})",
+        "command": f"pushforward.compare({names}{settings})",
         "versions": {name: version(name) for name in packages},
     }

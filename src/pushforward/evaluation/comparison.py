@@ -1,9 +1,10 @@
 """`Comparison`: what `compare` returns, and its JSON and Markdown.
 
 The JSON is `pushforward.compare/1`. A reader of that schema finds at the top level `schema`, `verdict`, `metrics`,
-`columns`, `inputs` and `made_by`; beside them stand `test`, `copies`, `records`, `regions`, `tests` and `views` (small,
-pre-binned data for pictures, at most 1,500 points each). Later minor versions only add keys; a reader ignores those it
-does not know, and does without those that an earlier version did not write.
+`columns`, `inputs` and `made_by`; beside them stand `test`, `copies`, `records`, `regions`, `tests`, `findings`,
+`looked_for`, `left_out`, `notes`, `history` and `views` (small, pre-binned data for pictures, at most 1,500 points
+each). Later minor versions only add keys; a reader ignores those it does not know, and does without those that an
+earlier version did not write.
 """
 
 from __future__ import annotations
@@ -13,15 +14,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import Any, final
 
 from ..errors import InputError
 from ..readings.regions import Region
+from .plain import build, plain, written
 
 SCHEMA = "pushforward.compare/1"
 P_FLOOR = 1e-12  # an asymptotic p-value is not to be trusted further out; at the floor it reads "at most"
-
-T = TypeVar("T")
 
 
 @final
@@ -222,11 +222,62 @@ class MethodReport:
 
 @final
 @dataclass(frozen=True)
+class Finding:
+    """One fault, named: `sentence` says what is wrong and where.
+
+    `pvalue` is that of its own test, `pvalue_adjusted` Holm's over all `kinds` of fault that were looked for, so that
+    the chance of any finding where there is no fault is at most the comparison's alpha.
+    """
+
+    name: str
+    group: str
+    sentence: str
+    pvalue: float
+    pvalue_adjusted: float
+
+
+@final
+@dataclass(frozen=True)
+class Omission:
+    """A figure that was asked for, or belongs to the suite, and does not fit the data; `why` says what would help."""
+
+    name: str
+    why: str
+
+
+@final
+@dataclass(frozen=True)
+class Change:
+    """How a figure moved since an earlier comparison: `before` to `after`, beyond noise where `pvalue_adjusted` (Holm
+    over all figures that both have) is small. `better` is None where neither way is."""
+
+    name: str
+    before: float
+    after: float
+    pvalue: float
+    pvalue_adjusted: float
+    better: bool | None
+
+
+@final
+@dataclass(frozen=True)
+class History:
+    """What moved since the comparison called `name`; `note` says what could not be held against it, and why."""
+
+    name: str
+    changes: tuple[Change, ...]
+    note: str = ""
+
+
+@final
+@dataclass(frozen=True)
 class Comparison:
     """The evidence on whether REAL and FAKE differ, by how much, where, and whether FAKE is a copy.
 
-    `comparison["auc"]` is the `Metric` of that name. `regions`: where they differ, in words, the most telling first;
-    `tests`: the two-sample methods that were asked for. Results compare equal if all that they hold does.
+    `comparison["auc"]` is the `Metric` of that name. `findings`: the faults that were found, by name, the most certain
+    first; `looked_for`: all that were looked for. `regions`: where the sets differ, in words, the most telling first;
+    `tests`: the two-sample methods that were asked for; `left_out`: figures that do not fit; `notes`: what a reader
+    should know first. Results compare equal if all that they hold does.
     """
 
     verdict: Verdict
@@ -240,6 +291,11 @@ class Comparison:
     views: Mapping[str, Any] = field(default_factory=dict, repr=False)
     regions: tuple[Region, ...] = ()
     tests: tuple[MethodReport, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    looked_for: tuple[str, ...] = ()
+    left_out: tuple[Omission, ...] = ()
+    notes: tuple[str, ...] = ()
+    history: History | None = None
 
     @property
     def alpha(self) -> float:
@@ -253,21 +309,9 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers, in the schema of the module's docstring."""
-        parts = {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
-        order = (
-            "verdict",
-            "metrics",
-            "columns",
-            "inputs",
-            "made_by",
-            "test",
-            "copies",
-            "records",
-            "regions",
-            "tests",
-            "views",
-        )
-        return {"schema": SCHEMA} | {name: parts[name] for name in order}
+        parts = {item.name: plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+        last = {"views": parts.pop("views")}  # long: after everything that people read
+        return {"schema": SCHEMA} | parts | last
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, name: str = "the comparison") -> Comparison:
@@ -276,19 +320,24 @@ class Comparison:
         if schema != SCHEMA:
             raise InputError(f"{name}: schema {schema!r} is not {SCHEMA!r}; write it anew with this version's compare")
         try:
-            test = dict(data["test"], parts=tuple(_build(TestPart, part) for part in data["test"]["parts"]))
+            test = dict(data["test"], parts=tuple(build(TestPart, part) for part in data["test"]["parts"]))
             return cls(
-                verdict=_build(Verdict, data["verdict"]),
-                test=_build(GlobalTest, test),
-                metrics=tuple(_build(Metric, item) for item in data["metrics"]),
-                columns=tuple(_build(Column, item) for item in data["columns"]),
-                copies=_build(Copies, data["copies"]),
-                records=tuple(_build(Record, item) for item in data["records"]),
+                verdict=build(Verdict, data["verdict"]),
+                test=build(GlobalTest, test),
+                metrics=tuple(build(Metric, item) for item in data["metrics"]),
+                columns=tuple(build(Column, item) for item in data["columns"]),
+                copies=build(Copies, data["copies"]),
+                records=tuple(build(Record, item) for item in data["records"]),
                 inputs=dict(data["inputs"]),
                 made_by=dict(data["made_by"]),
                 views=dict(data["views"]),
                 regions=_regions(data.get("regions", ())),
                 tests=tuple(_method_report(item) for item in data.get("tests", ())),
+                findings=tuple(build(Finding, item) for item in data.get("findings", ())),
+                looked_for=tuple(data.get("looked_for", ())),
+                left_out=tuple(build(Omission, item) for item in data.get("left_out", ())),
+                notes=tuple(data.get("notes", ())),
+                history=_history(data.get("history")),
             )
         except (KeyError, TypeError) as error:
             raise InputError(f"{name}: is not a whole comparison ({error}); write it anew with compare") from error
@@ -307,49 +356,38 @@ class Comparison:
     def to_json(self, path: str | Path | None = None) -> str:
         """The JSON text; also written to `path`, where one is given."""
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
-        return _written(text, path)
+        return written(text, path)
 
     def to_markdown(self, path: str | Path | None = None) -> str:
         """A summary for a pull request or a log; also written to `path`, where one is given."""
         from .markdown import markdown
 
-        return _written(markdown(self), path)
+        return written(markdown(self), path)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict, the findings and the figures."""
+        from ..report import fragment
+
+        return fragment(self)
 
     def to_html(self, path: str | Path | None = None) -> str:
         """One self-contained page that needs no network and no script; also written to `path`, where one is given."""
         from ..report import html_page  # the one look upwards: a result shows itself
 
-        return _written(html_page(self), path)
+        return written(html_page(self), path)
 
 
-def _written(text: str, path: str | Path | None) -> str:
-    if path is not None:
-        from ..files import write_text
-
-        write_text(path, text)
-    return text
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
+def _history(data: Mapping[str, Any] | None) -> History | None:
+    if data is None:
+        return None
+    return build(History, dict(data, changes=tuple(build(Change, item) for item in data["changes"])))
 
 
 def _regions(items: Any) -> tuple[Region, ...]:
-    return tuple(_build(Region, dict(item, conditions=tuple(item["conditions"]))) for item in items)
+    return tuple(build(Region, dict(item, conditions=tuple(item["conditions"]))) for item in items)
 
 
 def _method_report(data: Mapping[str, Any]) -> MethodReport:
     nested = {"parts": MethodPart, "features": Attribution, "records": Record}
-    built: dict[str, Any] = {name: tuple(_build(cls, item) for item in data[name]) for name, cls in nested.items()}
-    return _build(MethodReport, dict(data, **built, regions=_regions(data["regions"])))
-
-
-def _build(cls: type[T], data: Mapping[str, Any]) -> T:
-    known = {item.name for item in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    return cls(**{key: value for key, value in data.items() if key in known})
+    built: dict[str, Any] = {name: tuple(build(cls, item) for item in data[name]) for name, cls in nested.items()}
+    return build(MethodReport, dict(data, **built, regions=_regions(data["regions"])))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..data.dataset import Dataset
 from ..errors import InputError
 from . import spaces
 from .frames import Frame, frame_of
-from .memorization import contains
+from .memorization import contains, duplicates, repeated
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -25,7 +25,10 @@ WIDEST_FOR_TREES = 256  # wider points are judged by their principal components
 
 @dataclass(frozen=True)
 class Suite:
-    """How much is measured: most rows (of each set) for each part, folds, relabellings, random halvings of REAL."""
+    """How much is measured: most rows (of each set) for each part, folds, relabellings, random halvings of REAL.
+
+    Which figures a suite of this name runs, the figures say themselves (`figures.Figure.suites`).
+    """
 
     classifier_rows: int
     folds: int
@@ -38,16 +41,22 @@ class Suite:
     method_rows: int
 
 
+QUICK = Suite(20_000, 5, 999, 4_000, 50_000, 4_000, 50_000, 4, 5_000)
 SUITES: Mapping[str, Suite] = {
-    "quick": Suite(20_000, 5, 999, 4_000, 50_000, 4_000, 50_000, 4, 5_000),
+    "quick": QUICK,
     "full": Suite(200_000, 10, 4_999, 10_000, 500_000, 50_000, 200_000, 16, 20_000),
+    "image": QUICK,
+    "table": QUICK,
+    "privacy": replace(QUICK, copy_queries=20_000, copy_rows=200_000),
 }
 
 
 @dataclass(frozen=True)
 class Job:
     """`data[role]` for the roles "real", "fake" and, where given, "train" and "holdout"; `baseline`: pairs of two real
-    sets as (role, row numbers), described by `baseline_reads`."""
+    sets as (role, row numbers), described by `baseline_reads`; `contained`: whether `train` holds REAL's own rows;
+    `labels[role]`: class codes `(n,)` of pictures into `label_names`; `target`: the column to predict. `cache` keeps
+    what several figures share, by name."""
 
     data: Mapping[str, Dataset]
     frame: Frame
@@ -58,6 +67,11 @@ class Job:
     suite: Suite
     alpha: float
     seed: int
+    labels: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    label_names: tuple[str, ...] = ()
+    target: str | None = None
+    notes: tuple[str, ...] = ()
+    cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def kind(self) -> str:
@@ -89,7 +103,16 @@ def some(rows: Rows, most: int, rng: np.random.Generator) -> Rows:
     return rows if len(rows) <= most else np.sort(rng.permutation(rows)[:most])
 
 
-def prepare(roles: Mapping[str, Any], *, suite: str, alpha: float, seed: int) -> Job:
+def prepare(
+    roles: Mapping[str, Any],
+    *,
+    suite: str,
+    alpha: float,
+    seed: int,
+    encoder: Any = None,
+    target: str | None = None,
+    labels: Mapping[str, Any] | None = None,
+) -> Job:
     """Read and check the sources by role (None: not given), code them alike, choose the baseline."""
     if suite not in SUITES:
         raise InputError(f"suite {suite!r}: no such suite; known: {', '.join(SUITES)}")
@@ -106,9 +129,56 @@ def prepare(roles: Mapping[str, Any], *, suite: str, alpha: float, seed: int) ->
             raise InputError(f"{dataset.name}: {len(dataset)} rows are too few to tell; give at least {LEAST_ROWS}")
         data[role] = dataset
     frame = frame_of(data)
-    contained = "train" in data and contains(*raw_rows(data, frame, "train", "real"))
+    if target is not None and (data["real"].kind != "table" or target not in frame.names):
+        known = f"columns: {', '.join(frame.names)}" if data["real"].kind == "table" else "it is for tables"
+        raise InputError(f"target {target!r}: {data['real'].name} has no such column; {known}")
+    space = spaces.space_of(data, frame)
+    raw = dict(zip(data, raw_rows(data, frame, *data), strict=True))
+    contained = "train" in raw and contains(raw["train"], raw["real"])
     pairs, reads = _baseline(data, contained, SUITES[suite], seed)
-    return Job(data, frame, spaces.space_of(data, frame), pairs, reads, contained, SUITES[suite], alpha, seed)
+    return Job(
+        data=data,
+        frame=frame,
+        space=space,
+        baseline=pairs,
+        baseline_reads=reads,
+        contained=contained,
+        suite=SUITES[suite],
+        alpha=alpha,
+        seed=seed,
+        target=target,
+        notes=_notes(data, raw),
+    )
+
+
+def _notes(data: Mapping[str, Dataset], raw: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+    """What a reader should know before any figure: sets that seem swapped, a holdout that is none."""
+    told = []
+    real, fake = data["real"], data["fake"]
+    if _synthetic(real) and not _synthetic(fake):
+        told.append(
+            f"{real.name} says that a model made it, and {fake.name} does not: were REAL and FAKE given in the wrong "
+            "order? Every figure depends on which is which."
+        )
+    if "train" in raw and "holdout" in raw:
+        if contains(raw["train"], raw["holdout"]):
+            raise InputError(
+                f"{data['holdout'].name}: most of its rows stand in {data['train'].name} too, so it is no holdout; "
+                "give rows that were not trained on"
+            )
+        shared, own = duplicates(raw["holdout"], raw["train"]), repeated(raw["train"])
+        if shared > own + 0.005:
+            told.append(
+                f"{shared:.1%} of the rows of {data['holdout'].name} stand in {data['train'].name} too, more than the "
+                f"{own:.1%} that repeat there by chance: the holdout overlaps the training rows, and copies look rarer "
+                "beside it than they are."
+            )
+    return tuple(told)
+
+
+def _synthetic(dataset: Dataset) -> bool:
+    record = dataset.made_by or {}
+    return bool(record.get("synthetic", record.get("model")))
 
 
 def raw_rows(data: Mapping[str, Dataset], frame: Frame, *roles: str) -> list[NDArray[Any]]:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .comparison import P_FLOOR, Comparison, MethodReport
 
+if TYPE_CHECKING:
+    from .leaderboard import Leaderboard
+
 REGIONS = 8  # regions that are written out
+WAYS = {"lower": " ↓", "higher": " ↑"}
 
 
 def p_text(p: float) -> str:
@@ -21,11 +27,18 @@ def markdown(comparison: Comparison) -> str:
         comparison.verdict.sentence,
         "",
     ]
-    lines += ["| metric | value | interval | real vs real | reads |", "|---|---|---|---|---|"]
+    lines += first_screen(comparison)
+    lines += ["| group | metric | value | interval | real vs real | reads |", "|---|---|---|---|---|---|"]
     for metric in comparison.metrics:
         interval = "" if metric.low is None else f"{metric.low:.4g} … {metric.high:.4g}"
         baseline = "" if metric.baseline is None else f"{metric.baseline:.4g}"
-        lines.append(f"| {metric.name} | {metric.value:.4g} | {interval} | {baseline} | {_cell(metric.reads)} |")
+        name = metric.name + WAYS.get(metric.direction, "")
+        lines.append(
+            f"| {metric.group} | {name} | {metric.value:.4g} | {interval} | {baseline} | {_cell(metric.reads)} |"
+        )
+    if comparison.left_out:
+        lines += ["", "Left out: " + "; ".join(f"{one.name} ({_cell(one.why)})" for one in comparison.left_out) + "."]
+    lines += _history(comparison)
     if comparison.regions:
         lines += ["", "Where they differ, in words:", ""]
         lines += [f"- {_cell(region.text)}" for region in comparison.regions[:REGIONS]]
@@ -46,6 +59,52 @@ def markdown(comparison: Comparison) -> str:
     lines += ["", comparison.copies.note, ""]
     made = comparison.made_by
     lines.append(f"Baseline: {inputs['baseline']}. pushforward {made['version']}, seed {made['seed']}.")
+    return "\n".join(lines) + "\n"
+
+
+def first_screen(comparison: Comparison) -> list[str]:
+    """Notes, the faults by name, and what was looked for and not found; ends in an empty line where there are any."""
+    lines = [f"**Note:** {_cell(note)}" for note in comparison.notes]
+    lines += [
+        f"- **{found.name}**: {_cell(found.sentence)} (p {p_text(found.pvalue_adjusted)})"
+        for found in comparison.findings
+    ]
+    named = {found.name for found in comparison.findings}
+    absent = [name for name in comparison.looked_for if name not in named]
+    if absent:
+        lines += ["", f"Looked for and not found: {', '.join(absent)}."]
+    return [*lines, ""] if lines else []
+
+
+def _history(comparison: Comparison) -> list[str]:
+    past = comparison.history
+    if past is None:
+        return []
+    moved = [change for change in past.changes if change.pvalue_adjusted <= comparison.alpha]
+    told = (
+        f"{len(moved)} of {len(past.changes)} figures moved beyond noise" if moved else "no figure moved beyond noise"
+    )
+    lines = ["", f"Since {_cell(past.name)}: {told}{f' ({_cell(past.note)})' if past.note else ''}."]
+    for change in moved:
+        way = "" if change.better is None else ", better" if change.better else ", worse"
+        lines.append(
+            f"- {change.name}: {change.before:.4g} to {change.after:.4g}{way} (p {p_text(change.pvalue_adjusted)})"
+        )
+    return lines
+
+
+def leaderboard_markdown(board: Leaderboard) -> str:
+    """The table of several FAKEs, and the first screen of each."""
+    lines = ["## Leaderboard", "", board.sentence, ""]
+    lines += [f"| place | samples | {board.by} | interval | findings |", "|---|---|---|---|---|"]
+    for standing in board.standings:
+        named = ", ".join(found.name for found in board.comparisons[standing.name].findings)
+        interval = f"{number(standing.low)} … {number(standing.high)}"
+        lines.append(f"| {standing.place} | {_cell(standing.name)} | {standing.value:.4g} | {interval} | {named} |")
+    lines += ["", "Places are shared where the difference is within noise (Holm over all pairs).", ""]
+    for standing in board.standings:
+        one = board.comparisons[standing.name]
+        lines += [f"### {_cell(standing.name)}", "", one.verdict.sentence, "", *first_screen(one)]
     return "\n".join(lines) + "\n"
 
 

@@ -73,16 +73,20 @@ def duplicates(values: NDArray[Any], among: NDArray[Any]) -> float:
     return float(np.mean([key.tobytes() in known for key in row_keys(values)]))
 
 
+def repeated(values: NDArray[Any]) -> float:
+    """The share of the rows of `values` that have a twin there."""
+    keys = [key.tobytes() for key in row_keys(values)]
+    counts = Counter(keys)
+    return float(np.mean([counts[key] > 1 for key in keys]))
+
+
 def contains(train: NDArray[Any], real: NDArray[Any]) -> bool:
     """Whether most rows of `real` stand in `train` beyond what chance explains.
 
     Rows of few possible values meet by chance: as often as a row of `train` has a twin there. Where nearly all have
     one, nothing can be told, and the answer is no.
     """
-    keys = [key.tobytes() for key in row_keys(train)]
-    counts = Counter(keys)
-    natural = float(np.mean([counts[key] > 1 for key in keys]))
-    met = float(np.mean([key.tobytes() in counts for key in row_keys(real)]))
+    natural, met = repeated(train), duplicates(real, train)
     return natural < 0.95 and met - natural >= 0.5 * (1 - natural)
 
 

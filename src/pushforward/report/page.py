@@ -1,19 +1,23 @@
-"""One self-contained HTML page of a comparison: no network, no script, light and dark, for the screen and for paper.
+"""One self-contained HTML page of a comparison: no network, light and dark, for the screen and for paper.
 
 Everything the page shows stands in the `Comparison` (so a saved JSON makes the same page); everything that comes from
-the user's data is escaped by Jinja or by Vega.
+the user's data is escaped by Jinja or by Vega. The one script sorts and filters tables; the page's policy admits it by
+its hash and nothing else.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..evaluation.comparison import P_FLOOR, Attribution, Column, Comparison, Metric
 from ..readings.regions import Region
 from . import charts
+from .reading import GROUPS, SECTIONS
 
 MOST_COLUMNS = 200  # rows of the column table; the JSON has them all
 MOST_CELLS = 40  # cells of a record that are shown
@@ -32,12 +36,11 @@ class Bar:
     end: str
 
 
-def html_page(comparison: Comparison) -> str:
-    """The page as text; `Comparison.to_html(path)` writes it."""
+def environment() -> Any:
+    """Jinja with the filters of the pages; everything that is put in is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
 
-    environment = Environment(
+    made = Environment(
         loader=PackageLoader("pushforward.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
@@ -55,16 +58,36 @@ def html_page(comparison: Comparison) -> str:
         "share": share,
         "score": score,
     }
-    environment.filters |= filters
+    made.filters |= filters
+    return made
+
+
+def dress(made: Any) -> dict[str, Any]:
+    """The style sheet and the script of a page, and the hash by which its policy admits the script."""
+    from markupsafe import Markup
+
+    script, css = (made.loader.get_source(made, name)[0] for name in ("page.js", "page.css"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {"css": Markup(css), "script": Markup(script), "script_hash": f"sha256-{digest}"}
+
+
+def html_page(comparison: Comparison) -> str:
+    """The page as text; `Comparison.to_html(path)` writes it."""
+    from markupsafe import Markup
+
+    made = environment()
     inputs = comparison.inputs
     pictures = {name: Markup(svg) for name, svg in _pictures(comparison).items()}
     marginals = [
         (column, Markup(_marginal(comparison.views["columns"][column.name], column))) for column in _drawn(comparison)
     ]
-    return environment.get_template("page.html.j2").render(
+    text: str = made.get_template("page.html.j2").render(
         c=comparison,
         inputs=inputs,
         noun={"table": "column", "points": "coordinate", "images": "picture statistic"}[inputs["kind"]],
+        **dress(made),
+        sections=SECTIONS,
+        groups=_groups(comparison.metrics),
         metric_bars={metric.name: metric_bar(metric) for metric in comparison.metrics},
         columns=comparison.columns[:MOST_COLUMNS],
         column_bars=_column_bars(comparison.columns),
@@ -79,6 +102,16 @@ def html_page(comparison: Comparison) -> str:
         most_cells=MOST_CELLS,
         made_by=json.dumps(dict(comparison.made_by), indent=1, ensure_ascii=False),
     )
+    return text
+
+
+def _groups(metrics: Sequence[Metric]) -> list[tuple[str, str, str, list[Metric]]]:
+    """(group, heading, how to read it, metrics) in the order of the metrics."""
+    found = []
+    for group in dict.fromkeys(metric.group for metric in metrics):
+        title, reading = GROUPS.get(group, (group.capitalize(), ""))
+        found.append((group, title, reading, [metric for metric in metrics if metric.group == group]))
+    return found
 
 
 def _drawn(comparison: Comparison) -> list[Column]:
