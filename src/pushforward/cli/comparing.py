@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,15 +42,25 @@ class Request:
 
 def compare_files(request: Request) -> int:
     """Compare, write what was asked for, print the rest, and return 1 where a gate failed."""
-    from ..data import sources
     from ..evaluation import Comparison, compare, gate
+    from ..evaluation.job import bounded
     from ..evaluation.leaderboard import standings
 
     check_request(request)
+    join_processes()
     earlier = None if request.against is None else Comparison.from_json(request.against)
 
+    leads = os.environ.get("RANK", "0") == "0"  # under torchrun all read, and one process writes and speaks
+
     def read(source: str) -> Dataset:
-        return sources.read(source, kind=request.kind, columns=request.columns)
+        return bounded(
+            source,
+            seed=request.settings["seed"],
+            most_rows=request.settings["most_rows"],
+            kind=request.kind,
+            columns=request.columns,
+            progress=leads,
+        )
 
     more = {"train": request.train, "holdout": request.holdout}
     given = {role: read(source) for role, source in more.items() if source is not None}
@@ -74,6 +85,8 @@ def compare_files(request: Request) -> int:
         for name, one in results.items()
         if gate(one, e)
     ]
+    if not leads:
+        return 1 if failed else 0
     to_stdout = request.json_path is not None and str(request.json_path) == "-"
     written = {request.html: shown.to_html, request.markdown: shown.to_markdown}
     if not to_stdout:
@@ -91,6 +104,15 @@ def compare_files(request: Request) -> int:
     for expression in failed:
         errors.print(f"gate failed: {expression}", style="red", highlight=False)
     return 1 if failed else 0
+
+
+def join_processes() -> None:
+    """Under `torchrun`, let the processes share the reading and the sums over pairs."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        import torch.distributed as processes
+
+        if not processes.is_initialized():
+            processes.init_process_group("gloo")
 
 
 def check_request(request: Request) -> None:

@@ -62,10 +62,15 @@ def compare(
         int | None,
         typer.Option("--rows", help="Most rows of each set for --method; 5,000 by default, 20,000 in the full suite."),
     ] = None,
+    most_rows: Annotated[
+        int | None,
+        typer.Option("--most-rows", help="Of larger files, so many rows are drawn while reading; 200,000 by default."),
+    ] = None,
     encoder: Annotated[
         str | None,
         typer.Option("--encoder", metavar="NAME|FILE", help="Features of images: a name, or a TorchScript/ONNX file."),
     ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Let an encoder fetch its published weights.")] = False,
     target: Annotated[
         str | None, typer.Option("--target", metavar="COLUMN", help="What models learn to predict, for utility.")
     ] = None,
@@ -104,6 +109,8 @@ def compare(
             "metrics": metric or [],
             "encoder": encoder,
             "target": target,
+            "most_rows": most_rows,
+            "download": download,
             "alpha": alpha,
             "seed": seed,
             "methods": method or [],
@@ -153,3 +160,30 @@ def methods(
         print_catalogue()
     else:
         print_method(name)
+
+
+@app.command(name="encode-features")
+def encode_features(
+    data: Annotated[str, typer.Argument(metavar="DATA", help=f"Images or points: {DATA}.")],
+    encoder: Annotated[
+        str, typer.Option("--encoder", metavar="NAME|FILE", help="What encodes: a name, or a TorchScript/ONNX file.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write the features: .npz or .npy.")],
+    size: Annotated[
+        int | None, typer.Option("--size", min=1, help="Side that pictures are resized to; by default the encoder's.")
+    ] = None,
+    fit: Annotated[
+        list[str] | None,
+        typer.Option("--fit", metavar="DATA", help="What pca is fitted on besides DATA: the other sets to compare."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")] = "cpu",
+    download: Annotated[
+        bool, typer.Option("--download", help="Let inception and dino fetch their published weights.")
+    ] = False,
+    force: ForceOption = False,
+) -> None:
+    """Save the features of DATA, to compare them later or elsewhere."""
+    from .features import encode_features_command
+
+    must_be_new(out, "--out FILE", force=force)
+    encode_features_command(data, encoder, out, size=size, fit=fit or (), device=device, download=download, force=force)

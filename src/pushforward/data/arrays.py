@@ -25,7 +25,7 @@ def load_npy(path: Path) -> tuple[np.ndarray, dict[str, Any] | None]:
     try:
         array = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
     except (ValueError, EOFError, OSError, MemoryError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     return array, read_sidecar(path)
 
 
@@ -51,10 +51,10 @@ def load_npz(path: Path) -> tuple[np.ndarray, dict[str, Any] | None]:
     except (ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile, NotImplementedError) as error:
         if isinstance(error, InputError):
             raise
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
+def unreadable(path: Path, error: Exception) -> InputError:
     if any(word in str(error) for word in ("pickle", "Object arrays", "Python objects")):
         return InputError(
             f"{path}: holds pickled Python objects, which can run code and are refused; save plain numbers"

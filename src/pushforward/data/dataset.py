@@ -37,6 +37,8 @@ class Dataset:
     made_by: Mapping[str, Any] | None = field(default=None)
     columns: Mapping[str, str] | None = field(default=None)
     restore: Mapping[str, Any] | None = field(default=None)
+    path: str | None = field(default=None)
+    sampled: Mapping[str, Any] | None = field(default=None)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -45,8 +47,8 @@ class Dataset:
         """The rows at the integer positions `rows` `(k,)`, in that order."""
         if self.kind == "table":
             assert isinstance(self.values, pl.DataFrame)
-            return replace(self, values=self.values[rows.cpu().numpy()])
-        return replace(self, values=self.values[rows])
+            return replace(self, values=self.values[rows.cpu().numpy()], path=None)
+        return replace(self, values=self.values[rows], path=None)
 
     def split(self, share: float, *, seed: int = 0) -> tuple[Dataset, Dataset]:
         """Two disjoint random parts, the second with `round(share * n)` rows (a train part and a holdout)."""

@@ -18,18 +18,18 @@ from .provenance import KEY, parse, read_sidecar
 
 MISSING = ["", "NA", "N/A", "<NA>", "NaN", "nan", "NULL", "null"]
 _QUICK = 1 << 26  # bytes scanned at a time
-_DATES = ("%Y-%m-%d", "%Y/%m/%d")
-_TIMES = ("%H:%M:%S", "%H:%M:%S%.f", "%H:%M")
-_MOMENTS = tuple(
+DATES = ("%Y-%m-%d", "%Y/%m/%d")
+TIMES = ("%H:%M:%S", "%H:%M:%S%.f", "%H:%M")
+MOMENTS = tuple(
     f"{date}{gap}{time}{zone}"
-    for date in _DATES
+    for date in DATES
     for gap in (" ", "T")
     for time in ("%H:%M:%S", "%H:%M:%S%.f", "%H:%M")
     for zone in ("", "Z", "%z")
 )
 # tried only where the user says that the column is a date
-_LOCAL_DATES = ("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y%m%d", "%d %b %Y", "%b %d, %Y")
-_LOCAL_MOMENTS = tuple(f"{date} {time}" for date in _LOCAL_DATES for time in ("%H:%M:%S", "%H:%M", "%I:%M %p"))
+LOCAL_DATES = ("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y%m%d", "%d %b %Y", "%b %d, %Y")
+LOCAL_MOMENTS = tuple(f"{date} {time}" for date in LOCAL_DATES for time in ("%H:%M:%S", "%H:%M", "%I:%M %p"))
 
 
 def read_csv(path: Path, columns: Mapping[str, str] | None) -> tuple[pl.DataFrame, dict[str, Any] | None]:
@@ -45,7 +45,7 @@ def read_csv(path: Path, columns: Mapping[str, str] | None) -> tuple[pl.DataFram
     line = raw[: raw.find(b"\n") if b"\n" in raw else len(raw)].decode()
     separator = next((s for s in ",\t;|" if s in line), ",")
     header = next(csv.reader(io.StringIO(raw[: 1 << 20].decode(errors="ignore")), delimiter=separator), [])
-    _check_names(header, path)
+    check_names(header, path)
     _check_ragged(raw, separator, len(header), path)
     if len(header) > 1:  # of one column, a blank line is a missing value
         raw = raw.rstrip(b"\r\n") + b"\n"
@@ -82,7 +82,7 @@ def from_pandas(frame: Any, name: str) -> tuple[pl.DataFrame, dict[str, Any]]:
     import pandas as pd
 
     names = [str(column) for column in frame.columns]
-    _check_names(names, name)
+    check_names(names, name)
     dtypes: list[dict[str, Any]] = []
     series = []
     for position, label in enumerate(names):
@@ -132,7 +132,7 @@ def to_pandas(frame: pl.DataFrame, restore: Mapping[str, Any] | None) -> Any:
 
 def from_arrow(table: Any, name: str) -> tuple[pl.DataFrame, dict[str, Any]]:
     """A pyarrow table and what `to_arrow` needs to restore its schema."""
-    _check_names(list(table.schema.names), name)
+    check_names(list(table.schema.names), name)
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame, {"schema": base64.b64encode(table.schema.serialize().to_pybytes()).decode()}
@@ -162,7 +162,7 @@ def finish(frame: pl.DataFrame, columns: Mapping[str, str] | None, name: str) ->
         raise InputError(f"{name}: has no columns; give a table with at least one")
     if not len(frame):
         raise InputError(f"{name}: has no rows; give at least one row of data")
-    frame = _typed(frame, columns or {}, name)
+    frame = typed(frame, columns or {}, name)
     try:
         for column in frame.get_columns():
             kind_of(column)
@@ -184,7 +184,7 @@ def finish(frame: pl.DataFrame, columns: Mapping[str, str] | None, name: str) ->
     return frame
 
 
-def _typed(frame: pl.DataFrame, columns: Mapping[str, str], name: str) -> pl.DataFrame:
+def typed(frame: pl.DataFrame, columns: Mapping[str, str], name: str) -> pl.DataFrame:
     for label, kind in columns.items():
         if label not in frame.columns:
             raise InputError(
@@ -206,8 +206,8 @@ def _parse(series: pl.Series, kind: str, name: str) -> pl.Series:
             whole = series.str.strip_chars().cast(pl.Int64, strict=False)
             out = whole if whole.null_count() == out.null_count() else out
     else:
-        formats = {"date": _DATES + _LOCAL_DATES, "time": _TIMES, "datetime": _MOMENTS + _LOCAL_MOMENTS + _DATES}[kind]
-        found = _first_format(series, formats, kind)
+        formats = {"date": DATES + LOCAL_DATES, "time": TIMES, "datetime": MOMENTS + LOCAL_MOMENTS + DATES}[kind]
+        found = first_format(series, formats, kind)
         out = pl.Series(series.name, [None] * len(series), dtype=pl.Date) if found is None else found
     wrong = out.is_null() & series.is_not_null()
     if wrong.any():
@@ -233,15 +233,15 @@ def _recognise(frame: pl.DataFrame, *, skip: set[str]) -> pl.DataFrame:
             if lower.drop_nulls().is_in(["true", "false"]).all():
                 found.append((lower == "true").alias(column.name))
         elif example[:1].isdigit() and len(example) >= 5:
-            for formats, kind in ((_DATES, "date"), (_MOMENTS, "datetime"), (_TIMES, "time")):
-                parsed = _first_format(column, formats, kind)
+            for formats, kind in ((DATES, "date"), (MOMENTS, "datetime"), (TIMES, "time")):
+                parsed = first_format(column, formats, kind)
                 if parsed is not None:
                     found.append(parsed)
                     break
     return frame.with_columns(found)
 
 
-def _first_format(column: pl.Series, formats: tuple[str, ...], kind: str) -> pl.Series | None:
+def first_format(column: pl.Series, formats: tuple[str, ...], kind: str) -> pl.Series | None:
     """`column` read by the first of `formats` that fits all of it, or None."""
     dtype = {"date": pl.Date(), "time": pl.Time(), "datetime": pl.Datetime("us")}[kind]
     for part in (column.drop_nulls().head(100), column):
@@ -262,7 +262,7 @@ def _first_format(column: pl.Series, formats: tuple[str, ...], kind: str) -> pl.
     return None
 
 
-def _check_names(header: list[str], name: Path | str) -> None:
+def check_names(header: list[str], name: Path | str) -> None:
     seen: set[str] = set()
     for column in header:
         if column in seen:
@@ -286,7 +286,7 @@ def _check_ragged(raw: bytes, separator: str, width: int, path: Path) -> None:
         try:
             for row in reader:
                 if len(row) != width and (row or width > 1):
-                    raise _ragged(path, reader.line_num, len(row), width)
+                    raise ragged(path, reader.line_num, len(row), width)
         except csv.Error as error:
             raise InputError(f"{path}: line {reader.line_num} cannot be read ({error}); check its quotes") from error
         return
@@ -305,11 +305,11 @@ def _check_ragged(raw: bytes, separator: str, width: int, path: Path) -> None:
         fields[blank] = 0 if width > 1 else 1
         wrong = np.flatnonzero(fields != width)
         if len(wrong):
-            raise _ragged(path, line + int(wrong[0]), int(fields[wrong[0]]), width)
+            raise ragged(path, line + int(wrong[0]), int(fields[wrong[0]]), width)
         start, line = stop, line + len(ends)
 
 
-def _ragged(path: Path, line: int, found: int, width: int) -> InputError:
+def ragged(path: Path, line: int, found: int, width: int) -> InputError:
     if not found:
         return InputError(f"{path}: line {line} is blank; remove it")
     return InputError(f"{path}: line {line} has {found} fields where the header has {width}; mend that line")

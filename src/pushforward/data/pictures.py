@@ -28,7 +28,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
 MAX_PIXELS = 50_000_000  # in one picture
 MAX_MEMBER = 256 << 20  # bytes of one picture's file
 MAX_BYTES = 8 << 30  # of all pictures, decoded
-_GREY = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F"})
+GREY = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F"})
 
 Opener = Callable[[], io.IOBase]
 
@@ -57,7 +57,7 @@ def read_zip(path: Path) -> tuple[Tensor, dict[str, Any] | None]:
                 (
                     m
                     for m in members
-                    if PurePosixPath(m.filename).suffix.lower() in ENDINGS and not _hidden_name(m.filename)
+                    if PurePosixPath(m.filename).suffix.lower() in ENDINGS and not hidden_name(m.filename)
                 ),
                 key=lambda m: m.filename,
             )
@@ -82,10 +82,10 @@ def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
 
 
 def _hidden(file: Path, root: Path) -> bool:
-    return _hidden_name(file.relative_to(root).as_posix())
+    return hidden_name(file.relative_to(root).as_posix())
 
 
-def _hidden_name(name: str) -> bool:
+def hidden_name(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
 
 
@@ -102,7 +102,7 @@ def _member_opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callabl
 
 
 @contextmanager
-def _opened(name: str, opener: Callable[[], Any]) -> Iterator[Image.Image]:
+def open_picture(name: str, opener: Callable[[], Any]) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
@@ -128,9 +128,9 @@ def _decode(sources: list[tuple[str, Callable[[], Any]]], where: str) -> tuple[T
     sizes: dict[tuple[int, int], list[str]] = {}
     grey, record = True, None
     for i, (name, opener) in enumerate(sources):
-        with _opened(name, opener) as image:
+        with open_picture(name, opener) as image:
             sizes.setdefault(image.size, []).append(name)
-            grey = grey and image.mode in _GREY
+            grey = grey and image.mode in GREY
             if i == 0:
                 text = image.info.get(KEY)
                 record = parse(str(text)) if text else None
@@ -144,8 +144,8 @@ def _decode(sources: list[tuple[str, Callable[[], Any]]], where: str) -> tuple[T
         )
     out = np.empty(shape, dtype=np.uint8)
     for i, (name, opener) in enumerate(sources):
-        with _opened(name, opener) as image:
-            out[i] = _pixels(image, grey)
+        with open_picture(name, opener) as image:
+            out[i] = pixels_of(image, grey)
     return torch.from_numpy(out), record
 
 
@@ -157,7 +157,7 @@ def _tell_sizes(sizes: dict[tuple[int, int], list[str]]) -> str:
     return ", ".join(told[:4]) + (f" and {len(told) - 4} other sizes" if len(told) > 4 else "")
 
 
-def _pixels(image: ImageFile.ImageFile | Image.Image, grey: bool) -> np.ndarray:
+def pixels_of(image: ImageFile.ImageFile | Image.Image, grey: bool) -> np.ndarray:
     """Uint8 `(c, h, w)`."""
     if image.mode in ("I", "I;16", "I;16B", "I;16L", "F"):
         wide = np.asarray(image).astype(np.float64)

@@ -6,7 +6,8 @@ What is read as what, unless `kind` says otherwise:
 - arrays and `.npy` `.npz` of 1 or 2 dimensions are points, of 3 or 4 dimensions images: `(n, h, w)`, `(n, h, w, c)`
   or `(n, c, h, w)`, c = 1 or 3; where both fit, torch puts channels first and NumPy last. Image values are bytes, or
   numbers in 0..1 or 0..255. Of an `.npz` the array `images`, else `x`, else the only one is read;
-- a folder (with its subfolders), a `.zip` or a file of pictures is images;
+- a folder (with its subfolders), a `.zip`, a `.tar` or a file of pictures is images;
+- a folder or a glob (`part-*.parquet`) of Parquet or CSV shards is one table;
 - `sample:NAME` and `toy:NAME[:n]` are built in (`builtin`, `toys`).
 
 Rows are counted from 1 in messages, the header not counted.
@@ -15,6 +16,7 @@ Rows are counted from 1 in messages, the header not counted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,13 @@ def read(
             raise InputError(f"{source}: is {data.kind} and cannot be read as {kind}; leave the kind out")
         return _no_columns(data, columns)
     if isinstance(source, str | Path):
-        return _read_path(Path(source), kind, name or str(source), columns)
+        from .streams import only_in_parts, open_stream  # they read their parts by this module
+
+        if only_in_parts(source):
+            opened = open_stream(source, kind=kind, columns=columns, name=name)
+            assert opened is not None
+            return replace(opened.whole(), path=str(source))
+        return replace(_read_path(Path(source), kind, name or str(source), columns), path=str(source))
     return _read_object(source, kind, name or "data", columns)
 
 

@@ -23,7 +23,7 @@ from .frames import Frame
 Array = NDArray[np.float64]
 GROUPS = 20
 MOST_LEVELS = 24
-MOST_COLUMNS = 60
+MOST_COLUMNS = 100
 SHOWN_COLUMNS = 24
 SHOWN_PAIRS = 10
 

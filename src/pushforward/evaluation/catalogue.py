@@ -48,7 +48,13 @@ GROUPS = (
 @cache
 def figures() -> Mapping[str, Figure]:
     """The table of metrics: name -> `Figure`, those that a suite or `metrics=` chooses from."""
-    rows: tuple[Figure, ...] = ()
+    from .classification import FIGURES as classes
+    from .fidelity.figures import FIGURES as fidelity
+    from .likelihood.figures import FIGURES as likelihood
+    from .neighbours.figures import FIGURES as neighbours
+    from .utility.figures import FIGURES as utility
+
+    rows = (*fidelity, *neighbours, *utility, *classes, *likelihood)
     found = {row.name: row for row in rows}
     assert len(found) == len(rows), "two figures of one name"
     return MappingProxyType(found)

@@ -45,6 +45,8 @@ def compare(
     target: str | None = None,
     labels: Mapping[str, Any] | None = None,
     against: Comparison | str | Path | None = None,
+    most_rows: int | None = None,
+    download: bool = False,
     alpha: float = 0.05,
     seed: int = 0,
     methods: Sequence[str] = (),
@@ -61,6 +63,8 @@ def compare(
     to measure in place of the suite's. `encoder`: of images, whose features distances and classifiers then see (see
     `encoders`). `target`: the column that models learn to predict (`tstr`). `labels`: class labels of images by role,
     where the files do not hold them. `against`: an earlier comparison, or its JSON: what moved is in `history`.
+    `most_rows`: of files with more rows (by default 200,000), so many are drawn uniformly while they are read in parts,
+    in bounded memory; intervals are those of the rows drawn. `download`: let an encoder fetch its published weights.
 
     `methods`: names of two-sample methods (`pushforward.twosample.METHODS`) to run beside, each reported in `tests`
     with its own p-value, which the verdict does not use; `permutations` (999) and the cap `method_rows` of the rows of
@@ -84,6 +88,8 @@ def compare(
         encoder=encoder,
         target=target,
         labels=labels,
+        most_rows=most_rows,
+        download=download,
     )
     tests = run_methods(job, methods, permutations=permutations, rows=method_rows)
     rows = chosen(metrics, suite)
@@ -100,10 +106,13 @@ def compare(
     test = _global(job, parts, held)
     always += showcase.modes(job, LEVEL)
     always += marginals.metrics(job.frame, columns, baseline, noun=NOUNS[job.kind], level=LEVEL)
-    associated, association_metrics, association_view = _associate(job)
+    association_metrics, association_view = _associate(job)
     copies, copy_metrics, copy_view = showcase.copies(job, LEVEL)
     pictured = {column.name: marginals.picture(job.frame, column.name) for column in columns[:PICTURES]}
-    named, looked_for = findings(Evidence(job, columns, associated, copies))
+    named, looked_for = findings(Evidence(job, columns, copies))
+    told = [found.sentence for found in named if "copies" in found.name]
+    if told and not copies.detected(alpha):  # the shares of all fakes show nothing, and the nearest of them do
+        copies = replace(copies, note=" ".join(told))
     result = Comparison(
         verdict=_verdict(test, judged.telling, copies, alpha),
         test=test,
@@ -119,6 +128,7 @@ def compare(
                 "metrics": list(metrics),
                 "encoder": encoder if isinstance(encoder, str | None) else type(encoder).__name__,
                 "target": target,
+                "most_rows": most_rows,
                 "alpha": alpha,
                 "seed": seed,
                 "methods": list(methods),
@@ -227,17 +237,16 @@ def _verdict(test: GlobalTest, telling: Discrimination, copies: Copies, alpha: f
     return Verdict(detected, test.pvalue, telling.auc, telling.low, telling.high, sentence)
 
 
-def _associate(job: Job) -> tuple[associations.Associations | None, list[Metric], dict[str, Any]]:
+def _associate(job: Job) -> tuple[list[Metric], dict[str, Any]]:
     if len(job.frame.names) < 2 or job.kind == "images":
-        return None, [], {}
+        return [], {}
     most = job.suite.association_rows
     rows = {role: job.frame.rows[role][job.sample(role, most, 20 + s)] for s, role in enumerate(("real", "fake"))}
     rng = np.random.default_rng([job.seed, 6])
     for (role, index), name in zip(job.baseline[0], ("first", "second"), strict=True):
         rows[name] = job.frame.rows[role][some(index, most, rng)]
     found = associations.associations(Frame(job.frame.names, job.frame.kinds, job.frame.levels, rows))
-    metrics, view = associations.metrics_and_view(found, [(found.value["first"], found.value["second"])], level=LEVEL)
-    return found, metrics, view
+    return associations.metrics_and_view(found, [(found.value["first"], found.value["second"])], level=LEVEL)
 
 
 def _inputs(job: Job, suite: str, reads: str) -> dict[str, Any]:
@@ -259,7 +268,8 @@ def _described(dataset: Dataset | None) -> dict[str, Any] | None:
     if dataset is None:
         return None
     made_by = None if dataset.made_by is None else {str(k): _jsonable(v) for k, v in dataset.made_by.items()}
-    return {"name": dataset.name, "rows": len(dataset), "made_by": made_by}
+    described = {"name": dataset.name, "rows": len(dataset), "made_by": made_by}
+    return described if dataset.sampled is None else described | {"sampled": dict(dataset.sampled)}
 
 
 def _jsonable(value: Any) -> Any:

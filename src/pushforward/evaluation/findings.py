@@ -12,14 +12,23 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
+from ..errors import InputError
 from ..readings.adjust import holm
-from .associations import Associations
+from . import marginals, showcase
+from .classification import classified
 from .comparison import P_FLOOR, Column, Copies, Finding
+from .figures import LeftOut
 from .job import Job
+from .neighbours.modes import Mode
+from .shared import combinations_of, identical_of, modes_of, near_copies_of, repeats_of
+from .utility.figures import pairs_of, rules_of
 
 Array = NDArray[np.float64]
 NAMED = 3  # columns, pairs, modes or rules that a sentence names
+MOST_CELLS = 6  # of a row that stands for a group
+DROPPED = 0.25  # of its share in REAL: below, a mode counts as dropped
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,6 @@ class Evidence:
 
     job: Job
     columns: Sequence[Column]
-    associations: Associations | None
     copies: Copies
 
 
@@ -47,7 +55,7 @@ Finder = Callable[[Evidence], "Suspicion | None"]
 
 def findings(evidence: Evidence) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
     """The faults found at the comparison's alpha, the surest first, and the names of all that were looked for."""
-    looked = [found for finder in FINDERS if (found := finder(evidence)) is not None]
+    looked = [found for finder in FINDERS if (found := _looked(finder, evidence)) is not None]
     adjusted = holm([found.pvalue for found in looked])
     told = [
         Finding(found.name, found.group, found.sentence, max(P_FLOOR, found.pvalue), max(P_FLOOR, float(q)))
@@ -56,6 +64,19 @@ def findings(evidence: Evidence) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
     ]
     told.sort(key=lambda finding: finding.pvalue_adjusted)
     return tuple(told), tuple(found.name for found in looked)
+
+
+def first_screen(job: Job) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    """`findings` of a job by itself, without the rest of a comparison."""
+    compared = marginals.columns(job.frame, job.baseline_columns())
+    return findings(Evidence(job, compared, showcase.copies(job, 0.95)[0]))
+
+
+def _looked(finder: Finder, evidence: Evidence) -> Suspicion | None:
+    try:
+        return finder(evidence)
+    except (LeftOut, InputError):  # the data do not fit: the figure of the same name says why
+        return None
 
 
 # ---- the finders
@@ -69,9 +90,10 @@ def columns(evidence: Evidence) -> Suspicion:
     told = "; ".join(describe(job, column) for column in differing[:NAMED])
     more = f"; and {len(differing) - NAMED} more" if len(differing) > NAMED else ""
     what = {"table": "column", "points": "coordinate", "images": "picture statistic"}[job.kind]
-    count = f"{len(differing)} {what}{'s' if len(differing) != 1 else ''} of {len(evidence.columns)} differ"
+    one = len(differing) == 1
+    count = f"{len(differing)} {what}{'' if one else 's'} of {len(evidence.columns)} differ{'s' if one else ''}"
     least = min(column.pvalue_adjusted for column in evidence.columns)
-    blurred = job.kind == "images" and any(_is_softer(job, column) for column in differing)
+    blurred = job.kind == "images" and any(_is_softer(job, column) for column in differing[:1])
     name, lead = ("blur", "The pictures are blurred: ") if blurred else ("columns", "")
     return Suspicion(name, "columns", least, f"{lead}{count}: {told}{more}.")
 
@@ -117,16 +139,134 @@ def _both(job: Job, name: str) -> tuple[Array, Array]:
     return job.frame.rows["real"][:, j], job.frame.rows["fake"][:, j]
 
 
-def near_copies(evidence: Evidence) -> Suspicion | None:
-    """Fakes that lie nearer to training rows than to held-out ones (see `memorization`)."""
-    copies = evidence.copies
-    if copies.pvalue is None or copies.closer is None or copies.expected is None:
+def pairs(evidence: Evidence) -> Suspicion | None:
+    """Two columns that go together differently, whatever the marginals of each."""
+    if evidence.job.kind == "images":
+        return None  # picture statistics hang together by what pictures are
+    found = pairs_of(evidence.job)
+    if not found:
         return None
-    sentence = (
-        f"The fakes lie too near to the training rows: {copies.closer:.1%} have one as their nearest real row, "
-        f"{copies.expected:.1%} would without copying."
+    differing = [pair for pair in found if pair.adjusted <= evidence.job.alpha]
+    differing.sort(key=lambda pair: -pair.effect)
+    told = "; ".join(pair.sentence for pair in differing[:NAMED])
+    more = f"; and {len(differing) - NAMED} more pairs" if len(differing) > NAMED else ""
+    return Suspicion("dependence", "correlations", found[0].adjusted, f"{told}{more}.")
+
+
+def rules(evidence: Evidence) -> Suspicion | None:
+    """Rules that REAL keeps and FAKE breaks."""
+    if evidence.job.kind != "table":
+        return None
+    found = rules_of(evidence.job)
+    if not found:
+        return None
+    broken = [rule for rule in found if rule.adjusted <= evidence.job.alpha]
+    broken.sort(key=lambda rule: rule.real.rate - rule.fake.rate)
+    told = "; ".join(rule.sentence for rule in broken[:NAMED])
+    more = f"; and {len(broken) - NAMED} more rules" if len(broken) > NAMED else ""
+    return Suspicion("rules", "structure", found[0].adjusted, f"{told}{more}.")
+
+
+def modes(evidence: Evidence) -> Suspicion:
+    """Parts of REAL that FAKE has too few of, or none: classes, groups of similar rows, levels and pairs of levels."""
+    job = evidence.job
+    found = modes_of(job)
+    counts = [(mode.real, mode.fake) for mode in found.modes]
+    few = holm(np.minimum(1.0, [stats.hypergeom.cdf(f, found.n + found.m, r + f, found.m) for r, f in counts]))
+    lost = [
+        (float(q), mode.fake / found.m, mode.real / found.n, _mode(job, mode))
+        for q, mode in zip(few, found.modes, strict=True)
+    ]
+    looked = 1
+    if job.frame.categorical and job.kind == "table":
+        looked = 2
+        lost += [(one.adjusted, one.fake, one.real, _levels(job, one.conditions)) for one in combinations_of(job)]
+    lost.sort(key=lambda item: item[0])
+    named = [item for item in lost if looked * item[0] <= job.alpha]
+    gone = [item for item in named if item[1] < DROPPED * item[2]]
+    told = "; ".join(
+        f"{name}: {fake:.2%} of the fakes, {real:.2%} of real" for _, fake, real, name in (gone or named)[:NAMED]
     )
-    return Suspicion("near copies", "copies", copies.pvalue, sentence)
+    more = f"; and {len(gone or named) - NAMED} more" if len(gone or named) > NAMED else ""
+    lead = "Missing, or nearly so" if gone else "Too few"
+    return Suspicion(
+        "dropped modes" if gone else "thin modes", "modes", min(1.0, looked * lost[0][0]), f"{lead}: {told}{more}."
+    )
 
 
-FINDERS: tuple[Finder, ...] = (columns, near_copies)
+def _levels(job: Job, conditions: tuple[tuple[int, int], ...]) -> str:
+    return " with ".join(f"{job.frame.names[j]} {job.frame.levels[j][k]}" for j, k in conditions)
+
+
+def _mode(job: Job, mode: Mode) -> str:
+    """A class by its label; a group by the row in its middle."""
+    if job.labels:
+        return f"class {mode.label}"
+    if mode.row < 0 or job.kind == "images":
+        return mode.label
+    cells = list(job.frame.record("real", mode.row).items())[:MOST_CELLS]
+    return "rows like " + ", ".join(f"{name} {value}" for name, value in cells)
+
+
+def repeated(evidence: Evidence) -> Suspicion:
+    """Fakes that repeat each other more than REAL's rows do."""
+    exact, near = repeats_of(evidence.job)
+    # a set that differs in other ways may be more or less crowded than a mixture of both: it must exceed REAL itself
+    pvalues = [part.pvalue if part.fake.value > part.real.value else 1.0 for part in (exact, near)]
+    pvalue = min(1.0, 2 * min(pvalues))
+    if pvalues[0] <= pvalues[1]:
+        sentence = (
+            f"{exact.fake.value:.1%} of the fakes repeat another fake exactly; {exact.real.value:.1%} of real do."
+        )
+    else:
+        sentence = (
+            f"{near.fake.value:.1%} of the fakes lie next to another fake (mode collapse, or repeats with noise); "
+            f"{near.real.value:.1%} of real do."
+        )
+    return Suspicion("repeats", "copies", pvalue, sentence)
+
+
+def exact_copies(evidence: Evidence) -> Suspicion:
+    """Fakes that equal a training row, more often than held-out rows do."""
+    found = identical_of(evidence.job)
+    sentence = (
+        f"{found.fake.value:.2%} of the fakes equal a training row exactly; {found.holdout.value:.2%} of real rows "
+        "that were not trained on do."
+    )
+    return Suspicion("copies", "copies", found.pvalue, sentence)
+
+
+def near_copies(evidence: Evidence) -> Suspicion:
+    """Fakes that lie nearer to training rows than held-out rows do: by all fakes together, or by the nearest ones."""
+    copies = evidence.copies
+    close = near_copies_of(evidence.job)
+    whole = 1.0 if copies.pvalue is None else copies.pvalue
+    pvalue = min(1.0, 2 * min(whole, close.pvalue))
+    if close.pvalue <= whole:
+        sentence = (
+            f"{close.fake.value:.1%} of the fakes are nearer to a training row than all but "
+            f"{close.holdout.value:.1%} of real rows that were not trained on."
+        )
+    else:
+        sentence = (
+            f"The fakes lie too near to the training rows: {copies.closer:.1%} have one as their nearest real row, "
+            f"{copies.expected:.1%} would without copying."
+        )
+    return Suspicion("near copies", "copies", pvalue, sentence)
+
+
+def labels(evidence: Evidence) -> Suspicion | None:
+    """Labels of images that do not fit them: a network trained on real ones errs more often on FAKE's."""
+    job = evidence.job
+    if "real" not in job.labels or "fake" not in job.labels:
+        return None
+    found = classified(job)
+    sentence = (
+        "Labels do not fit: a network trained on real pictures sees the given class in "
+        f"{found.faithfulness.value:.1%} of the fakes, and in {found.faithfulness_real.value:.1%} of real pictures "
+        "that it did not see."
+    )
+    return Suspicion("labels", "utility", found.pvalue, sentence)
+
+
+FINDERS: tuple[Finder, ...] = (columns, pairs, rules, modes, repeated, exact_copies, near_copies, labels)

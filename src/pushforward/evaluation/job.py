@@ -11,15 +11,19 @@ import torch
 from numpy.typing import NDArray
 
 from ..data import sources
-from ..data.dataset import Dataset
+from ..data.dataset import Dataset, Kind
+from ..data.streams import read_bounded, shown
 from ..errors import InputError
 from . import spaces
+from .encoders.features import check_features
+from .encoders.labels import labels_alike, labels_from, labels_of
 from .frames import Frame, frame_of
 from .memorization import contains, duplicates, repeated
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 LEAST_ROWS = 20
+MOST_ROWS = 200_000  # of a source on disk; of larger ones, so many are drawn
 WIDEST_FOR_TREES = 256  # wider points are judged by their principal components
 
 
@@ -112,6 +116,8 @@ def prepare(
     encoder: Any = None,
     target: str | None = None,
     labels: Mapping[str, Any] | None = None,
+    most_rows: int | None = None,
+    download: bool = False,
 ) -> Job:
     """Read and check the sources by role (None: not given), code them alike, choose the baseline."""
     if suite not in SUITES:
@@ -122,17 +128,24 @@ def prepare(
     for role, source in roles.items():
         if source is None:
             continue
-        dataset = source if isinstance(source, Dataset) else sources.read(source)
+        dataset = source if isinstance(source, Dataset) else bounded(source, seed=seed, most_rows=most_rows)
         if role != "real":
             dataset = sources.check_alike(data["real"], dataset)
         if len(dataset) < LEAST_ROWS:
             raise InputError(f"{dataset.name}: {len(dataset)} rows are too few to tell; give at least {LEAST_ROWS}")
         data[role] = dataset
+    check_features(data)
+    codes, names = _labels(data, labels or {})
     frame = frame_of(data)
     if target is not None and (data["real"].kind != "table" or target not in frame.names):
         known = f"columns: {', '.join(frame.names)}" if data["real"].kind == "table" else "it is for tables"
         raise InputError(f"target {target!r}: {data['real'].name} has no such column; {known}")
-    space = spaces.space_of(data, frame)
+    if encoder is None:
+        space = spaces.space_of(data, frame)
+    else:
+        from .encoders import space_with
+
+        space = space_with(encoder, data, frame, download=download)
     raw = dict(zip(data, raw_rows(data, frame, *data), strict=True))
     contained = "train" in raw and contains(raw["train"], raw["real"])
     pairs, reads = _baseline(data, contained, SUITES[suite], seed)
@@ -146,9 +159,49 @@ def prepare(
         suite=SUITES[suite],
         alpha=alpha,
         seed=seed,
+        labels=codes,
+        label_names=names,
         target=target,
         notes=_notes(data, raw),
     )
+
+
+def bounded(
+    source: Any,
+    *,
+    seed: int,
+    most_rows: int | None = None,
+    kind: Kind | None = None,
+    columns: Mapping[str, str] | None = None,
+    progress: bool = False,
+) -> Dataset:
+    """`source` read whole, or, where it has more than `most_rows` (`MOST_ROWS`) rows, that many of them, drawn
+    uniformly while it is read in parts; `Dataset.sampled` then says so."""
+    most = MOST_ROWS if most_rows is None else most_rows
+    if most < LEAST_ROWS:
+        raise InputError(f"most_rows {most}: too few to tell; give at least {LEAST_ROWS}")
+    with shown(str(source), on=progress) as report:
+        dataset, found = read_bounded(source, most_rows=most, seed=seed, kind=kind, columns=columns, progress=report)
+    return dataset if found.kept == found.rows else replace(dataset, sampled=found.to_dict())
+
+
+def _labels(data: Mapping[str, Dataset], given: Mapping[str, Any]) -> tuple[Mapping[str, Rows], tuple[str, ...]]:
+    """Class labels of images by role: those given, else those that stand in the files the images came from."""
+    strange = [role for role in given if role not in data]
+    if strange:
+        raise InputError(f"labels of {strange[0]!r}: there is no such set; there are: {', '.join(data)}")
+    if data["real"].kind != "images":
+        if given:
+            raise InputError(f"labels: are for images, and these data are {data['real'].kind}")
+        return {}, ()
+    found = {}
+    for role, dataset in data.items():
+        labels = labels_from(given[role], source=f"labels of {role}") if role in given else labels_of(dataset.path)
+        if labels is not None and len(labels) == len(dataset):
+            found[role] = labels
+        elif labels is not None and role in given:
+            raise InputError(f"labels of {role}: {len(labels):,} for {len(dataset):,} images; give one an image")
+    return labels_alike(found, {role: len(dataset) for role, dataset in data.items()})
 
 
 def _notes(data: Mapping[str, Dataset], raw: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:

@@ -119,7 +119,12 @@ def copies(job: Job, level: float) -> tuple[Copies, list[Metric], dict[str, Any]
         most_rows=most,
     )
     found, metrics = memorization.judged(figures | {"space": space.reads}, exact, alpha=job.alpha, level=level)
-    return found, metrics, {"distances": neighbours.picture(), "pairs": _pairs(job, neighbours)}
+    view: dict[str, Any] = {"distances": neighbours.picture(), "pairs": _pairs(job, neighbours)}
+    if job.kind == "images":
+        from .encoders import nearest_pairs
+
+        view["nearest"] = nearest_pairs(job, [pair["fake_row"] for pair in view["pairs"]])
+    return found, metrics, view
 
 
 def _without_train(job: Job, level: float) -> tuple[Copies, list[Metric], dict[str, Any]]:

@@ -39,7 +39,8 @@ def cross_fitted_scores(
 
     `model` is "boosting" (scikit-learn's HistGradientBoostingClassifier with its defaults; NaN means missing),
     "logistic", "forest", "mlp", or any scikit-learn classifier with `predict_proba`. `categorical` lists the columns
-    that hold codes. Folds are stratified and drawn from `seed`. Returns `(n,)` and `(m,)`; higher is more like `x`.
+    that hold codes. Folds are stratified and drawn from `seed`; rare rows that are equal share one, since a model that
+    saw such a row in the other set has learned the wrong answer. Returns `(n,)` and `(m,)`; higher is more like `x`.
     """
     data, fake = _matrix(x, "x"), _matrix(y, "y")
     _same_width(data, fake)
@@ -50,12 +51,24 @@ def cross_fitted_scores(
     rng = np.random.default_rng(seed)
     data, fake, codes = recode(data, fake, categorical or ())
     fold_x, fold_y = _fold_of(len(data), folds, rng), _fold_of(len(fake), folds, rng)
+    fold_x, fold_y = np.split(
+        _together(np.concatenate([data, fake]), np.concatenate([fold_x, fold_y]), folds), [len(data)]
+    )
     scores_x, scores_y = np.empty(len(data)), np.empty(len(fake))
     for k in range(folds):
         scorer = fit_scorer(data[fold_x != k], fake[fold_y != k], model=model, seed=seed + k, categorical=codes)
         scores_x[fold_x == k] = scorer(data[fold_x == k])
         scores_y[fold_y == k] = scorer(fake[fold_y == k])
     return scores_x, scores_y
+
+
+def _together(rows: Array, fold: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+    """`fold` `(n,)` with equal `rows` `(n, d)` in one, where at most `most` are equal: more is a value of few."""
+    plain = np.ascontiguousarray(np.where(np.isnan(rows), np.nan, rows) + 0.0)
+    keys = plain.view(np.dtype((np.void, plain.dtype.itemsize * plain.shape[1]))).ravel()
+    _, first, group, count = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    group = group.ravel()
+    return np.where(count[group] <= most, fold[first[group]], fold)
 
 
 def auc(scores_x: npt.ArrayLike, scores_y: npt.ArrayLike, *, level: float = 0.95) -> Estimate:

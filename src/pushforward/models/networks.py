@@ -53,7 +53,7 @@ class Recipe:
 def recipe(codec: Codec, *, velocity: str | None = None) -> Recipe:
     """The default settings for data of the codec's kind and size, of a game or of a generator that follows `velocity`.
 
-    points: 15,000 steps of 256. images: 6,000 of 128 for tiny ones (`TINY`), else 10,000 of 64. table: 2,000 of 512,
+    points: 15,000 steps of 512. images: 6,000 of 128 for tiny ones (`TINY`), else 10,000 of 64. table: 2,000 of 512,
     as the generator starts from fitted coordinates and categories (`data.coordinates`, `nets.tabular`).
     """
     if velocity:
@@ -62,7 +62,7 @@ def recipe(codec: Codec, *, velocity: str | None = None) -> Recipe:
         (d,) = codec.event_shape
         # as many dimensions as the data, while those are few: more noise than data must be folded away, which costs
         # the generator sharpness (ring-8: 97 % high quality with 2, 83 % with 16, at the same step)
-        return Recipe(15000, 256, 1e-3, max(2, min(d, 64)), 128, 2, coarse=1.0, fine=1.0, half_life=500, steep=8.0)
+        return Recipe(15000, 512, 1e-3, max(2, min(d, 64)), 128, 2, coarse=1.0, fine=1.0, half_life=500, steep=8.0)
     if codec.kind == "images":
         if math.prod(codec.event_shape) <= TINY:
             return Recipe(6000, 128, 1e-3, 64, 256, 2, coarse=0.1, fine=0.01, half_life=500, shift=1)

@@ -98,6 +98,7 @@ def html_page(comparison: Comparison) -> str:
         marginals=marginals,
         pairs=comparison.views["correlations"].get("pairs", []),
         copies_pairs=comparison.views.get("pairs", []),
+        nearest=comparison.views.get("nearest", []),
         records={role: [r for r in comparison.records if r.role == role] for role in ("fake-like", "missed")},
         most_cells=MOST_CELLS,
         made_by=json.dumps(dict(comparison.made_by), indent=1, ensure_ascii=False),
