@@ -74,7 +74,7 @@ def test_nearest_survives_what_float32_cannot_tell_apart() -> None:
 
 @pytest.mark.parametrize("unlike", [False, True])
 def test_nearest_of_more_own_rows_than_a_tile(unlike: bool) -> None:
-    """Each product serves both of its rows; with a heap where the rows met first lie, that does not pay, and is left."""
+    """Each product serves both of its rows; if those met first lie in a heap of their own, that does not pay."""
     rows = normal(13, 2100, 10)
     rows[1500:1530] = rows[:30]  # some stand twice
     if unlike:
@@ -140,14 +140,15 @@ def test_ties_leave_both_expectations_as_they_are(width: int, scale: float) -> N
     assert equal.coverage.value == pytest.approx(expected_coverage(200, 300, 5), abs=1e-9)
     assert equal.precision.value > 0.99
     found = []
-    for seed in range(40):
+    for seed in range(100):
         x, y = ((normal(100 + 2 * seed + s, 120, width) * scale).round() for s in (0, 1))
         scores = _Rows.of(x, y, 5)
         found.append([float(scores.density.mean()), float(scores.coverage.mean())])
     sample = torch.tensor(found)
     gap = (sample.mean(0) - torch.tensor([1.0, expected_coverage(120, 120, 5)])).abs()
-    assert bool((gap < 5 * sample.std(0) / math.sqrt(40) + 1e-3).all())
-    assert float(sample.std(0).max()) < 0.1
+    bound = 5 * sample.std(0) / math.sqrt(100) + 1e-3
+    assert bool((gap < bound).all())
+    assert float(bound.max()) < 0.08  # squares of rounded roots, as edges, miss the truth by .13 in 12 dimensions
 
 
 def test_one_outlier_and_the_published_numbers() -> None:

@@ -150,10 +150,7 @@ def _checked(sets: Mapping[str, tuple[Tensor, Tensor]]) -> int:
 
 def classified(job: Job) -> Classified:
     """Both figures of a job, computed once; `LeftOut` where its pictures have no labels, or too few rows."""
-    if "classified" not in job.cache:
-        job.cache["classified"] = _classify(job)
-    found: Classified = job.cache["classified"]
-    return found
+    return job.once("classified", lambda: _classify(job))
 
 
 def _classify(job: Job) -> Classified:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from .memorization import contains, duplicates, repeated
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
+T = TypeVar("T")
 LEAST_ROWS = 20
 MOST_ROWS = 200_000  # of a source on disk; of larger ones, so many are drawn
 WIDEST_FOR_TREES = 256  # wider points are judged by their principal components
@@ -80,6 +81,12 @@ class Job:
     @property
     def kind(self) -> str:
         return self.data["real"].kind
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """`make()`, called for the first who asks for `name` and kept."""
+        if name not in self.cache:
+            self.cache[name] = make()
+        return cast(T, self.cache[name])
 
     def sample(self, role: str, most: int, stream: int) -> Rows:
         """Row numbers of `role`, at most `most` of them, in rising order; `stream` keeps draws apart."""

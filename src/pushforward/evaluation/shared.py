@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -17,18 +15,10 @@ from .neighbours.copying import RecordDistances, Share, identical, near_copies, 
 from .neighbours.modes import ModeReport, mode_report
 from .neighbours.repeats import Repeats, crowding, repeats
 
-T = TypeVar("T")
 STREAM = 150  # of `Job.sample`: 150 to 199 are for nearest neighbours
 TRAINING_ROWS = 20_000
 MODE_ROWS = 2  # for each row that goes to kernels: a mode of 2 % must be more than a handful
 CROWD_ROWS = 4_000  # close pairs are listed: of collapsed fakes all are
-
-
-def once(job: Job, name: str, make: Callable[[], T]) -> T:
-    """`make()`, kept under `name`."""
-    if name not in job.cache:
-        job.cache[name] = make()
-    return cast(T, job.cache[name])
 
 
 def rows_of(job: Job, role: str, index: Rows) -> Tensor:
@@ -71,7 +61,7 @@ def modes_of(job: Job) -> ModeReport:
         named = tuple(replace(mode, row=int(rows[mode.row])) if mode.row >= 0 else mode for mode in found.modes)
         return replace(found, modes=named)
 
-    return once(job, "modes", made)
+    return job.once("modes", made)
 
 
 def repeats_of(job: Job) -> tuple[Repeats, Repeats]:
@@ -85,7 +75,7 @@ def repeats_of(job: Job) -> tuple[Repeats, Repeats]:
         i, k = (job.sample(role, min(most, CROWD_ROWS), STREAM + 8 + s) for s, role in enumerate(("real", "fake")))
         return exact, crowding(real=rows_of(job, "real", i), fake=rows_of(job, "fake", k), seed=job.seed)
 
-    return once(job, "repeats", made)
+    return job.once("repeats", made)
 
 
 def three(job: Job, most: int, most_train: int = TRAINING_ROWS) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,12 +94,12 @@ def distances_of(job: Job) -> tuple[Tensor, Tensor, Tensor, RecordDistances]:
         train, held, fake = three(job, job.suite.copy_queries)
         return train, held, fake, record_distances(train=train, holdout=held, fake=fake)
 
-    return once(job, "distances", made)
+    return job.once("distances", made)
 
 
 def near_copies_of(job: Job) -> Share:
     """The share of fakes nearer to a training row than nearly all held-out rows are."""
-    return once(job, "near_copies", lambda: near_copies(distances_of(job)[3]))
+    return job.once("near_copies", lambda: near_copies(distances_of(job)[3]))
 
 
 def identical_of(job: Job) -> Share:
@@ -119,7 +109,7 @@ def identical_of(job: Job) -> Share:
         train, held, fake = raw_rows(job.data, job.frame, "train", held_role(job), "fake")
         return identical(train=train, holdout=held, fake=fake)
 
-    return once(job, "identical", made)
+    return job.once("identical", made)
 
 
 def combinations_of(job: Job) -> tuple[Combination, ...]:
@@ -130,6 +120,6 @@ def combinations_of(job: Job) -> tuple[Combination, ...]:
         real, fake = (job.frame.rows[role][:, categorical].astype(np.int64) for role in ("real", "fake"))
         return thin_combinations(real, fake, [len(job.frame.levels[j]) for j in categorical], alpha=job.alpha)
 
-    found = once(job, "combinations", made)
+    found = job.once("combinations", made)
     places = job.frame.categorical
     return tuple(replace(one, conditions=tuple((places[j], k) for j, k in one.conditions)) for one in found)

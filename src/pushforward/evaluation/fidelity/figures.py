@@ -61,19 +61,19 @@ def _chosen(job: Job, most: int) -> list[tuple[str, Rows]]:
 
 def _components(job: Job) -> _Sets:
     """Principal components: all that vary where there are few, else the first `_COMPONENTS`."""
-    if "fidelity.components" not in job.cache:
+
+    def made() -> _Sets:
         wide = job.space.rows["real"].shape[1] > _NARROW
         chosen = _chosen(job, job.suite.kernel_rows if wide else job.suite.classifier_rows)
-        least = min(len(rows) for _, rows in chosen)
-        count = min(_COMPONENTS, least // 8)
+        count = min(_COMPONENTS, min(len(rows) for _, rows in chosen) // 8)
         x, y, share = _scores(job, chosen[:2], count)
         a, b, _ = _scores(job, chosen[2:], count)
         reads = job.space.reads
         if 0.0 < share < 1.0 - 1e-9:
             reads = f"first {x.shape[1]} principal components ({share:.0%} of the variance) of {reads}"
-        job.cache["fidelity.components"] = _Sets(x, y, a, b, reads)
-    found: _Sets = job.cache["fidelity.components"]
-    return found
+        return _Sets(x, y, a, b, reads)
+
+    return job.once("fidelity.components", made)
 
 
 def _scores(job: Job, chosen: list[tuple[str, Rows]], count: int) -> tuple[Tensor, Tensor, float]:
@@ -91,13 +91,14 @@ def _scores(job: Job, chosen: list[tuple[str, Rows]], count: int) -> tuple[Tenso
 
 def _features(job: Job) -> _Sets:
     """The rows as they are, at most the suite's rows for kernels; wide ones in float32."""
-    if "fidelity.features" not in job.cache:
+
+    def made() -> _Sets:
         dtype = torch.float64 if job.space.rows["real"].shape[1] <= _NARROW else torch.float32
         chosen = _chosen(job, job.suite.kernel_rows)
         x, y, a, b = (torch.from_numpy(job.space.rows[role][rows]).to(dtype) for role, rows in chosen)
-        job.cache["fidelity.features"] = _Sets(x, y, a, b, job.space.reads)
-    found: _Sets = job.cache["fidelity.features"]
-    return found
+        return _Sets(x, y, a, b, job.space.reads)
+
+    return job.once("fidelity.features", made)
 
 
 def _metric(name: str, group: str, found: Estimate, baseline: float, direction: str, reads: str) -> Metric:

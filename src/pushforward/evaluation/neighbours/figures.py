@@ -29,7 +29,6 @@ from ..shared import (
     identical_of,
     modes_of,
     near_copies_of,
-    once,
     pairs,
     repeats_of,
     rows_of,
@@ -61,7 +60,7 @@ def _manifolds(job: Job) -> list[Metric]:
     x, y, a, b = pairs(job, job.suite.kernel_rows // 2, STREAM)
     if min(map(len, (x, y, a, b))) <= K:
         raise LeftOut(f"fewer than {K + 1} rows on a side; give more rows")
-    found, base = (once(job, f"neighbour_scores {s}", _scores(*z)) for s, z in (("", (x, y)), ("baseline", (a, b))))
+    found, base = (job.once(f"neighbour_scores {s}", _scores(*z)) for s, z in (("", (x, y)), ("baseline", (a, b))))
     what = f"neighbourhoods of {K} rows in the space of {job.space.reads}, {found.n:,} real and {found.m:,} fake rows"
     rows = (
         ("precision", "fidelity", "higher", f"share of fakes within a neighbourhood of real rows; {what}"),
@@ -141,8 +140,7 @@ def _data_copying(job: Job) -> list[Metric]:
     train, held, fake, distances = distances_of(job)
     first, second = _halves(job, held)
     try:
-        found: DataCopying = once(
-            job,
+        found: DataCopying = job.once(
             "data_copying",
             lambda: data_copying(train=train, holdout=held, fake=fake, seed=job.seed, distances=distances),
         )

@@ -6,7 +6,6 @@ that Fisher's test of FAKE against it is exact. `rules_of` and `pairs_of` are co
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -51,7 +50,7 @@ def rules_of(job: Job) -> tuple[Broken, ...]:
         fake = job.frame.rows["fake"][job.sample("fake", JUDGED_ROWS, 255)]
         return broken_rules(found, real=held, fake=fake, level=LEVEL)
 
-    return _once(job, "rules", make)
+    return job.once("rules", make)
 
 
 def pairs_of(job: Job) -> tuple[PairDependence, ...]:
@@ -62,7 +61,7 @@ def pairs_of(job: Job) -> tuple[PairDependence, ...]:
         x, y = (job.frame.rows[role][job.sample(role, most, 256 + s)] for s, role in enumerate(("real", "fake")))
         return _pairs(job, x, y)
 
-    return _once(job, "dependence", make)
+    return job.once("dependence", make)
 
 
 def _pairs(job: Job, x: Array, y: Array) -> tuple[PairDependence, ...]:
@@ -162,7 +161,7 @@ def triples(job: Job) -> list[Metric]:
 
 def train_on_fakes(job: Job) -> list[Metric]:
     """Boosted trees trained on fakes and tested on real rows, beside the same trained on real rows; and the reverse."""
-    found = _once(job, "learn-boosting", lambda: _learn(job, "boosting"))
+    found = job.once("learn-boosting", lambda: _learn(job, "boosting"))
     worst, real = found.worst
     told = (
         f"{found.score} over {len(found.targets)} target{'s' * (len(found.targets) > 1)}, {found.n_train:,} training "
@@ -188,7 +187,7 @@ def train_on_fakes(job: Job) -> list[Metric]:
 
 def linear_on_fakes(job: Job) -> list[Metric]:
     """The second opinion: linear models trained on fakes and tested on real rows."""
-    found = _once(job, "learn-linear", lambda: _learn(job, "linear"))
+    found = job.once("learn-linear", lambda: _learn(job, "linear"))
     return [
         Metric(
             "tstr_linear", "utility", found.tstr.value, found.tstr.low, found.tstr.high, found.trtr.value, "higher",
@@ -202,15 +201,6 @@ def _learn(job: Job, model: str) -> Learning:
     if len(job.frame.names) > WIDEST:
         raise LeftOut(f"{len(job.frame.names)} columns are too many to predict one by one; give at most {WIDEST}")
     return learn(job, model=model, level=LEVEL, targets=() if job.target is None else (job.target,))
-
-
-def _once(job: Job, key: str, make: Callable[[], T]) -> T:
-    """`make()`, kept in the job's cache."""
-    name = f"utility/{key}"
-    if name not in job.cache:
-        job.cache[name] = make()
-    kept: T = job.cache[name]
-    return kept
 
 
 FIGURES: tuple[Figure, ...] = (
