@@ -3,7 +3,7 @@
     python benchmarks/bench_neighbours.py [--only prdc gower numbers] [--coverage] [--repetitions 300] [--quick]
 
 Peers are optional (`pip install prdc sdmetrics`); a missing one is skipped, and said to be. Work is timed in turns, and
-medians are shown. Peak memory is that of a fresh process that does one call, less the same process without the call.
+medians are shown; ratios are of CPU seconds, which other work on the machine disturbs least. Peak memory is that of a fresh process that does one call, less the same process without the call.
 sdmetrics' nearest record takes minutes at full size: it is timed on fewer rows, and extrapolated in proportion to the
 pairs of rows (marked `*`). `--coverage` simulates the intervals. Results are merged into the stored
 docs/benchmarks/neighbours.json, and the page is written from it; `--quick` shrinks every size and stores nothing.
@@ -44,11 +44,22 @@ def normal(seed: int, rows: int, width: int) -> torch.Tensor:
     return torch.randn(rows, width, generator=torch.Generator().manual_seed(seed))
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+def seconds(work: Callable[[], Any]) -> tuple[float, float]:
+    """Of the clock, and of the CPU."""
+    start, busy = time.perf_counter(), time.process_time()
     with contextlib.redirect_stdout(io.StringIO()):
         work()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - busy
+
+
+def medians(calls: dict[str, Callable[[], Any]], turns: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds of the clock and of the CPU by name: medians of `turns`, in each of which every call has its turn."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+    for _ in range(turns):
+        for name, call in calls.items():
+            taken[name].append(seconds(call))
+    clock, cpu = ({name: statistics.median(t[i] for t in times) for name, times in taken.items()} for i in (0, 1))
+    return clock, cpu
 
 
 def work(name: str, rows: int) -> Callable[[], Any]:
@@ -98,15 +109,7 @@ def there(module: str) -> bool:
 def bench_prdc(quick: bool) -> dict[str, Any]:
     rows = 1_000 if quick else 10_000
     names = ["ours", "ours with intervals", *(["prdc"] if there("prdc") else [])]
-    calls = {name: work(name, rows) for name in names}
-    taken: dict[str, list[float]] = {name: [] for name in names}
-    busy: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(1 if quick else 3):
-        for name in names:
-            start = time.process_time()
-            taken[name].append(seconds(calls[name]))
-            busy[name].append(time.process_time() - start)
-    found, cpu = ({name: statistics.median(times) for name, times in part.items()} for part in (taken, busy))
+    found, cpu = medians({name: work(name, rows) for name in names}, 1 if quick else 3)
     memory = {name: peak(name, rows) - peak(f"idle {name}", rows) for name in names}  # what peers import differs
     print("seconds", found, "of CPU", cpu, "MB", memory)
     return {
@@ -116,11 +119,11 @@ def bench_prdc(quick: bool) -> dict[str, Any]:
 
 def bench_gower(quick: bool) -> dict[str, Any]:
     rows, few = (1_000, 300) if quick else (10_000, 1_500)
-    ours = statistics.median(seconds(work("gower", rows)) for _ in range(3))
-    found: dict[str, Any] = {"rows": rows, "ours": ours, "threads": torch.get_num_threads()}
-    if there("sdmetrics"):
-        taken = statistics.median(seconds(work("sdmetrics", few)) for _ in range(3))
-        found |= {"few": few, "sdmetrics few": taken, "sdmetrics": taken * (rows / few) ** 2}
+    calls = {"ours": work("gower", rows)} | ({"sdmetrics": work("sdmetrics", few)} if there("sdmetrics") else {})
+    clock, cpu = medians(calls, 3)
+    found: dict[str, Any] = {"rows": rows, "few": few, "seconds": clock, "cpu": cpu, "threads": torch.get_num_threads()}
+    if "sdmetrics" in calls:
+        found["scale"] = (rows / few) ** 2
         theirs = work("sdmetrics", few)().to_numpy()
         a, b = mixed(0, few), mixed(1, few)
         same = gower_nearest(queries=a, rows=b, kinds=["numeric"] * 9 + ["category"] * 6).distance.numpy()
@@ -163,35 +166,35 @@ def page(results: dict[str, Any]) -> list[str]:
     lines = ["# Nearest neighbours", "", f"Measured by `benchmarks/bench_neighbours.py`: {results['machine']}.", ""]
     if "prdc" in results:
         found = results["prdc"]
-        base, mem = found["seconds"].get("prdc"), found["megabytes"].get("prdc")
+        base, mem = found["cpu"].get("prdc"), found["megabytes"].get("prdc")
         lines += [f"## Precision, recall, density, coverage: n = m = {found['rows']:,}, d = 64, k = 5", ""]
         rows = [
-            [name, f"{s:.2f}", f"{base / s:.1f}x" if base else "-", f"{found['cpu'][name]:.2f}",
+            [name, f"{s:.2f}", f"{found['cpu'][name]:.2f}", f"{base / found['cpu'][name]:.1f}x" if base else "-",
              f"{found['megabytes'][name]:,.0f}",
              f"{found['megabytes'][name] / mem:.3f}" if mem else "-"]
             for name, s in found["seconds"].items()
         ]  # fmt: skip
-        lines += pages.table(["", "seconds", "speed-up", "CPU seconds", "peak MB", "of prdc's"], rows)
-        lines += ["", f"{found['threads']} threads; ours gives the two clipped figures too.", ""]
+        lines += pages.table(["", "seconds", "CPU seconds", "prdc's over it", "peak MB", "of prdc's"], rows)
+        lines += ["", f"Threads: {found['threads']}. Ours gives the two clipped figures too. Peak memory is above that of a "
+                  "process that is the same but for the call.", ""]  # fmt: skip
     if "gower" in results:
         found = results["gower"]
         lines += [
             f"## Nearest record by Gower's distance: {found['rows']:,} x {found['rows']:,} x 15 mixed columns",
             "",
         ]
-        rows = [["ours", f"{found['ours']:.2f}", ""]]
-        if "sdmetrics" in found:
-            rows.append(
-                [
-                    "sdmetrics *",
-                    f"{found['sdmetrics']:.0f}",
-                    f"ours is {found['sdmetrics'] / found['ours']:.0f}x faster",
-                ]
-            )
-        lines += pages.table(["", "seconds", ""], rows)
-        if "sdmetrics" in found:
-            lines += ["", f"\\* {found['sdmetrics few']:.1f} s at {found['few']:,} x {found['few']:,}, extrapolated by "
-                      f"pairs; greatest difference of a distance {found['difference']:.0e}.", ""]  # fmt: skip
+        scale = {"ours": 1.0, "sdmetrics": found.get("scale", 1.0)}
+        cpu = {name: spent * scale[name] for name, spent in found["cpu"].items()}
+        rows = [
+            [name + " *" * (scale[name] > 1), f"{s * scale[name]:.2f}", f"{cpu[name]:.2f}",
+             f"{cpu['sdmetrics'] / cpu[name]:.0f}x" if "sdmetrics" in cpu else "-"]
+            for name, s in found["seconds"].items()
+        ]  # fmt: skip
+        lines += pages.table(["", "seconds", "CPU seconds", "sdmetrics' over it"], rows)
+        if "sdmetrics" in cpu:
+            lines += ["", f"\\* {found['cpu']['sdmetrics']:.2f} CPU seconds at {found['few']:,} x {found['few']:,}, "
+                      f"extrapolated by pairs. Threads: {found['threads']}. Greatest difference of a distance: "
+                      f"{found['difference']:.0e}.", ""]  # fmt: skip
     if "numbers" in results:
         found = results["numbers"]
         lines += [f"## Equal distributions N(0, I), n = m = {found['rows']:,}, d = {found['width']:,}, k = 5", ""]

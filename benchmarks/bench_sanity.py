@@ -52,6 +52,7 @@ class Curve:
 
 
 Criterion = Callable[[Curve], bool | str]
+Criteria = dict[str, dict[str, Sequence[Criterion]]]  # by desideratum and role
 
 
 def near(target: float, i: int) -> Criterion:
@@ -126,7 +127,7 @@ def mixture(rng: Rng, n: int, means: Array, scale: float, shares: Any) -> Array:
 
 def ball(rng: Rng, n: int, d: int) -> Array:
     x = rng.normal(size=(n, d))
-    return x / np.linalg.norm(x, axis=1, keepdims=True) * rng.uniform(size=(n, 1)) ** (1 / d)
+    return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True) * rng.uniform(size=(n, 1)) ** (1 / d))
 
 
 def torus(rng: Rng, n: int) -> Array:
@@ -176,7 +177,7 @@ def invented(_: str, at: float, a: Rng, b: Rng) -> Pair:
 
 def surface(d: int, at: float, a: Rng, b: Rng) -> Pair:
     x, y = a.normal(size=(N, d)), b.normal(size=(N, d))
-    return tuple(r * z / np.linalg.norm(z, axis=1, keepdims=True) for r, z in ((1.0, x), (at, y)))  # type: ignore[return-value]
+    return tuple(r * z / np.linalg.norm(z, axis=1, keepdims=True) for r, z in ((1.0, x), (at, y)))
 
 
 def cubes(d: int, n: int, m: int, a: Rng, b: Rng) -> Pair:
@@ -230,7 +231,7 @@ class Check:
     variants: Sequence[Any]
     points: Sequence[float]
     draw: Callable[[Any, float, Rng, Rng], Pair]
-    criteria: Mapping[str, Mapping[str, Sequence[Criterion]]]
+    criteria: Criteria
     tested: Sequence[int]
     modes: bool = False
 
@@ -239,7 +240,7 @@ def alike(*criteria: Criterion, verdict: Sequence[Criterion] = ()) -> dict[str, 
     return {"fidelity": criteria, "diversity": criteria, "verdict": verdict or criteria, "distance": criteria}
 
 
-def hill(middle: int) -> dict[str, dict[str, Sequence[Criterion]]]:
+def hill(middle: int) -> Criteria:
     """Good in the middle, bad at both ends."""
     ends = [same(middle), differs(0), differs(-1)]
     return {
@@ -248,7 +249,7 @@ def hill(middle: int) -> dict[str, dict[str, Sequence[Criterion]]]:
     }
 
 
-def drops(at: int) -> dict[str, dict[str, Sequence[Criterion]]]:
+def drops(at: int) -> Criteria:
     """Modes vanish: fidelity stays, diversity falls, the verdict nears the best AUC of all, .95, and names them."""
     fallen = falls(at)
     return {
@@ -266,7 +267,7 @@ def drops(at: int) -> dict[str, dict[str, Sequence[Criterion]]]:
     }
 
 
-def flat(desideratum: str) -> dict[str, dict[str, Sequence[Criterion]]]:
+def flat(desideratum: str) -> Criteria:
     """Wholly different all along."""
     return {
         desideratum: alike(level),
@@ -274,13 +275,13 @@ def flat(desideratum: str) -> dict[str, dict[str, Sequence[Criterion]]]:
     }
 
 
-def cube(desideratum: str) -> dict[str, dict[str, Sequence[Criterion]]]:
+def cube(desideratum: str) -> Criteria:
     """A fifth of either is within the other; the best AUC is .98."""
     return {desideratum: alike(level), "purpose": alike(near(0.2, -1), verdict=[differs(-1, 0.04)])}
 
 
 _bell_3, _bell_5 = hill(1), hill(2)
-_spread = {
+_spread: Criteria = {
     "bounds": {
         "fidelity": [near(1, 2), near(1, 0), near(0, -1)],
         "diversity": [near(1, 2), near(0, 0), wide(-1)],
@@ -293,7 +294,7 @@ _spread = {
         "distance": [bell(2)],
     },
 }
-_invention = {
+_invention: Criteria = {
     "bounds": {
         "fidelity": [near(1, 2), near(1, 0)],
         "diversity": [near(1, 2), near(1, -1)],
@@ -306,7 +307,7 @@ _invention = {
         "distance": [bell(2)],
     },
 }
-_collapse = {
+_collapse: Criteria = {
     "bounds": alike(near(1, 0), verdict=[same(0)]),
     "purpose": {
         "fidelity": [falls()],
@@ -315,7 +316,7 @@ _collapse = {
         "distance": [falls()],
     },
 }
-_discrete = {
+_discrete: Criteria = {
     "bounds": {
         "fidelity": [of_discrete(near(0, i), near(1, i)) for i in (0, -1)],
         "diversity": [of_discrete(wide(i), near(0, i)) for i in (0, -1)],
@@ -361,13 +362,13 @@ CHECKS = (
 
 # ---- figures
 
-FIDELITY = ("precision", "density", "clipped density", "alpha precision", "cover precision", "symmetric precision")
-FIDELITY += ("probabilistic precision",)
-DIVERSITY = ("recall", "coverage", "clipped coverage", "beta recall", "cover recall", "symmetric recall")
-DIVERSITY += ("probabilistic recall", "Vendi ratio")
+OTHERS = {  # not of the library
+    "fidelity": ("cover precision", "symmetric precision", "probabilistic precision"),
+    "diversity": ("cover recall", "symmetric recall", "probabilistic recall"),
+}
+FIDELITY = ("precision", "density", "clipped density", "alpha precision", *OTHERS["fidelity"])
+DIVERSITY = ("recall", "coverage", "clipped coverage", "beta recall", *OTHERS["diversity"], "Vendi ratio")
 DISTANCES = ("Frechet", "KID", "CMMD")
-OTHERS = ("cover precision", "cover recall", "symmetric precision", "symmetric recall", "probabilistic precision")
-OTHERS += ("probabilistic recall",)
 
 
 def covered(about: torch.Tensor, by: torch.Tensor, k: int) -> float:
@@ -566,7 +567,7 @@ def totals(results: Mapping[str, Any]) -> list[list[str]]:
         for part in PARTS:
             of = [value for (_, asked), value in found.items() if asked == part]
             parts.append(f"{sum(value is True for value in of)} of {len(of)}")
-        by = "written here" if name in OTHERS else "`evaluation`"
+        by = "written here" if name in OTHERS.get(role_of(name), ()) else "`evaluation`"
         whole, shared = (sum(found[key] is True for key in keys) for keys in (found, SHARED))
         rows.append([name, role_of(name), by, f"{whole}", f"{shared}", *parts])
     return sorted(rows, key=lambda row: -int(row[3]))
@@ -581,8 +582,8 @@ def standing(results: Mapping[str, Any]) -> str:
         own = next(row for row in rows if row[0] == "verdict")
         told.append(f"of {of} the verdict passes {own[column]}, the best of the others ({best[0]}) {best[column]}")
     return (
-        f"{told[0].capitalize()}; {told[1]}. The rest of its lead rests on what a verdict is asked where fidelity and "
-        "diversity would be asked for different things; the paper has no criteria for a verdict, and these are ours."
+        f"{told[0].capitalize()}; {told[1]}. On the other {30 - len(SHARED)} a verdict is asked its own question, "
+        "where fidelity and diversity are asked others; the paper has no criteria for a verdict: these are ours."
     )
 
 
@@ -697,7 +698,7 @@ RULES = [
 READING = [
     "## Reading",
     "",
-    "The verdict fails where its classifier is weak, not where its test is:",
+    "What the verdict fails:",
     "",
     "- *Discrete and continuous*, bounds and purpose: rounding is seen while a column has tens of values. From a",
     "  hundred on, neither the trees (whose cuts are 255 quantiles) nor the tests of columns and kernels see it. No",
@@ -708,6 +709,7 @@ READING = [
     "  here as well: distances are drowned by the columns that do not differ.",
     "- *Cubes* in 64 columns, whether it is level in the number of rows: trees learn the faces of a cube slowly (AUC",
     "  .93 from 1,128 rows a side, .979 from 10,000; the best is .98), so the AUC is a lower bound that rises.",
+    "- *Standard deviation*, bounds, by a hair and by chance: .946 where alike in 64 columns, of three repetitions.",
     "",
     "Of the figures of neighbours, clipped ones are kept in by their calibration (1 where alike, up to the noise of",
     "a thousand rows) and the best bounded; density is not bounded where fakes crowd in the middle (190 for narrow",
@@ -719,7 +721,7 @@ READING = [
     "for narrow fakes, since it asks for the right share at every distance from one centre. Distances order what",
     "moves means, not what is lost or spread; they have no scale on which to say how much.",
     "",
-    "One AUC of 1,000 rows a side is not as steady as its own interval: where the sets are alike it spreads by .019",
+    "One AUC of 1,000 rows a side is not as steady as its own interval: where the sets are alike it spreads by .018",
     'about .5 here, more than the .013 of fixed trees, since the folds share rows. A single comparison passes "1',
     'where alike, within .05" in about four of five; means of three nearly always.',
 ]

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom, norm
 from scipy.stats import t as student
 
+import pages
 from pushforward.data import toys
 from pushforward.training.stopping import Auditor
 from pushforward.training.stopping import auditor as internals
@@ -32,6 +33,13 @@ from pushforward.training.stopping.scoring import shares_below
 
 Array = NDArray[np.float64]
 AUDITS, EVERY, TRUTH = 60, 100, 60_000
+TITLES = {"problems": "Ten problems", "errors": "Type-I errors", "gans": "Small GANs"}
+ABOUT = [
+    "# The stopping rule where the truth is known",
+    "",
+    "Made by `python benchmarks/bench_stopping.py`; its head says what is measured.",
+    "",
+]
 
 
 @dataclass(frozen=True)
@@ -202,6 +210,21 @@ def follow(problem: Problem, truths: list[float], options: argparse.Namespace, s
     )
 
 
+class Part:
+    """A part of the page: its lines are printed, stored, and put on the page as they come."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        print(line, flush=True)
+        self.lines += [line, ""] if not self.lines else [line]
+        found = pages.store("stopping", {self.name: self.lines})
+        text = [f"## {title}\n\n" + "\n".join(found[name]) + "\n" for name, title in TITLES.items() if name in found]
+        pages.write("stopping", [*ABOUT, *text])
+
+
 def again(auditor: Auditor, fakes: Array) -> Mapping[str, Callable[[Array], Array]]:
     """The judges of the last audit, trained once more on the same rows."""
     look = len(auditor.audits)
@@ -211,9 +234,10 @@ def again(auditor: Auditor, fakes: Array) -> Mapping[str, Callable[[Array], Arra
 
 def table(options: argparse.Namespace) -> None:
     """Every problem, every seed."""
-    print(f"{options.watched} watched and {options.closing} closing rows, {options.seeds} seeds; audits are counted")
-    print("| problem | decisions | stopped at | kept | hindsight | AUC kept (lowest) | judges' | closing | ratio | s |")
-    print("|---" * 10 + "|")
+    say = Part("problems")
+    say(f"{options.watched} watched and {options.closing} closing rows, {options.seeds} seeds; audits are counted")
+    say("| problem | decisions | stopped at | kept | hindsight | AUC kept (lowest) | judges' | closing | ratio | s |")
+    say("|---" * 10 + "|")
     for name, problem in problems().items():
         if options.problems and name not in options.problems:
             continue
@@ -224,12 +248,11 @@ def table(options: argparse.Namespace) -> None:
         decided = ", ".join(f"{sum(run.decision == kind for run in runs)} {kind}" for kind in kinds)
         wrong = sum(run.wrong for run in runs)
         mean = {key: np.mean([getattr(run, key) for run in runs]) for key in ("kept", "attained", "closing", "seconds")}
-        print(
+        say(
             f"| {name} | {decided}{f' ({wrong} WRONG)' if wrong else ''} | {_span(runs, 'stopped')} | "
             f"{_span(runs, 'best')} | {int(np.argmin(truths)) + 1} | {mean['kept']:.3f} ({min(truths):.3f}) | "
             f"{mean['attained']:.3f} | {mean['closing']:.3f} | {min(run.ratio for run in runs):.2f} | "
-            f"{mean['seconds']:.2f} |",
-            flush=True,
+            f"{mean['seconds']:.2f} |"
         )
 
 
@@ -278,9 +301,12 @@ def errors(repetitions: int) -> None:
         for key, value in found.items():
             counts[key] += value
     band = [int(binom.ppf(p, repetitions, 0.05)) for p in (0.0005, 0.9995)]
-    print(f"{repetitions} runs of {audits} audits; at a rate of .05 the count lies in {band[0]}..{band[1]} (99.9 %)")
+    say = Part("errors")
+    say(f"{repetitions} runs of {audits} audits; at a rate of .05 the count lies in {band[0]}..{band[1]} (99.9 %)")
+    say("| what | runs | rate |")
+    say("|---|---|---|")
     for key, count in counts.items():
-        print(f"| {key} | {count} | {count / repetitions:.4f} |")
+        say(f"| {key} | {count} | {count / repetitions:.4f} |")
 
 
 # ---- real generators
@@ -288,8 +314,10 @@ def errors(repetitions: int) -> None:
 
 def gans(seeds: int, steps: int = 4000) -> None:
     """Small relativistic GANs on toys; truth: the root of the energy distance of 4000 samples to 4000 fresh rows."""
-    print("| toy | seed | decision | stopped | kept | hindsight | distance kept, lowest, first | ratio | closing AUC |")
-    print("|---" * 9 + "|")
+    say = Part("gans")
+    say("Truth: the root of the energy distance of 4,000 samples to 4,000 fresh rows.")
+    say("| toy | seed | decision | stopped | kept | hindsight | distance kept, lowest, first | ratio | closing AUC |")
+    say("|---" * 9 + "|")
     for name, seed in itertools.product(("mixture-1d", "moons", "ring"), range(seeds)):
         data, rng = toys.toy(name), torch.Generator().manual_seed(seed)
         auditor = Auditor(data.sample(3000, rng), data.sample(1500, rng), seed=seed)
@@ -308,11 +336,10 @@ def gans(seeds: int, steps: int = 4000) -> None:
         best, hindsight = auditor.best_step // every, int(np.argmin(distances)) + 1
         gain, most = distances[0] - distances[best - 1], distances[0] - min(distances)
         ratio = (gain / outcome[1]) / (most / (hindsight * every))
-        print(
+        say(
             f"| {name} | {seed} | {outcome[0]} | {outcome[1]} | {auditor.best_step} | {hindsight * every} | "
             f"{distances[best - 1]:.3f}, {min(distances):.3f}, {distances[0]:.3f} | {ratio:.2f} | "
-            f"{closing.auc.value:.3f} ({closing.auc.low:.3f} to {closing.auc.high:.3f}) |",
-            flush=True,
+            f"{closing.auc.value:.3f} ({closing.auc.low:.3f} to {closing.auc.high:.3f}) |"
         )
 
 

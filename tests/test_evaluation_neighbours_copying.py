@@ -207,6 +207,27 @@ def test_gower_is_that_of_the_whole_matrix() -> None:
     assert float(found.distance[3]) == 0.0
 
 
+@pytest.mark.parametrize("step", [0.0, 0.25])  # numbers of many values, or of few: ties beyond the candidates
+def test_gower_sums_products_and_what_is_out_of_range(step: float) -> None:
+    """Categories of few and of many levels; a third of the queries out of range, a fifth of the numbers missing."""
+    kinds = ["numeric"] * 4 + ["category"] * 3
+    rows, queries = normal(26, 2500, 7), normal(27, 300, 7)
+    for table in (rows, queries):
+        table[:, 4:6] = table[:, 4:6].round().abs()
+        table[:, 6] = (table[:, 6] * 200).round().abs()  # more levels than are summed by products
+        if step:
+            table[:, :4] = (table[:, :4] / step).round() * step
+        table[:, 1][normal(28, len(table), 1)[:, 0] > 0.84] = math.nan
+        table[:, 4][normal(29, len(table), 1)[:, 0] > 1.5] = math.nan
+    queries[:100, 0] += 3.0
+    queries[100:150] = rows[:50]
+    queries[150, 5] = 99.0  # a level that no row has
+    found, whole = gower_nearest(queries=queries, rows=rows, kinds=kinds), gower(queries, rows, kinds)
+    torch.testing.assert_close(found.distance, whole.min(1).values, rtol=0, atol=1e-12)
+    torch.testing.assert_close(whole.gather(1, found.index[:, None])[:, 0], found.distance, rtol=0, atol=1e-12)
+    assert bool((found.distance[100:150] == 0).all())
+
+
 def test_bad_input_is_named() -> None:
     x = normal(25, 50, 3)
     with pytest.raises(InputError, match="quantile"):

@@ -57,7 +57,8 @@ class Numbers:
             return cls(name, 0, len(values))
         mean = float(present.mean())
         deviations = present - mean
-        m2 = float(np.dot(deviations, deviations))
+        with np.errstate(over="ignore"):  # of values beyond 1e150 the variance is infinite
+            m2 = float(np.dot(deviations, deviations))
         return cls(name, len(present), len(values) - len(present), float(present.min()), float(present.max()), mean, m2)
 
     def merge(self, other: Numbers) -> Numbers:

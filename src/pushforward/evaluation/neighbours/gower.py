@@ -7,7 +7,13 @@ unless equal); for categories 1 unless equal. A missing value is at distance 0 f
 other. This is the distance of sdmetrics' "distance to closest record".
 
 Tiles are summed in float32, which proposes a few candidates; those are computed again in float64, and a query whose
-candidates are not shown to hold the nearest by more than rounding is searched again in float64.
+candidates are not shown to hold the nearest by more than rounding is searched again in float64. What is a product of a
+cell of one row and a cell of the other is summed by one matrix product: equal categories of few levels by indicators,
+and, with numbers laid about 0 and a missing one put at 0,
+
+    delta = |a - b| + [b missing, a not] (1 - |a|) + [a missing, b not] (1 - |b|),   |a - b| = max(2a, 2b) - a - b,
+
+of which only the maximum is left to be summed column by column.
 """
 
 from __future__ import annotations
@@ -25,6 +31,8 @@ from .search import least
 _HEIGHT = 64
 _WIDTH = 2048
 _SPARE = 3
+_LEVELS = 32  # of a category up to which it is summed by products
+_FAR = 10.0  # a missing number: more than 1 from all
 KINDS = ("numeric", "datetime", "category")
 
 
@@ -40,21 +48,26 @@ class GowerNearest:
 @final
 @dataclass(frozen=True, eq=False)
 class _Columns:
-    """The cells of one set by how they are compared: `plain` numbers in units of the range that never differ by more
-    than 1, `careful` ones that may or are missing (then 10: more than 1 from all), `codes` of categories."""
+    """The cells of one set in float64: `numbers` in units of the range, and `codes` of categories."""
+
+    numbers: Tensor
+    codes: Tensor
+
+    def part(self, rows: slice | Tensor) -> _Columns:
+        return _Columns(self.numbers[rows], self.codes[rows])
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Terms:
+    """One side of c D = sum max(plain, plain') + sum min(1, |careful - careful'|) + product . product'."""
 
     plain: Tensor
     careful: Tensor
-    codes: Tensor
-
-    def to(self, dtype: torch.dtype) -> _Columns:
-        return _Columns(self.plain.to(dtype), self.careful.to(dtype), self.codes.to(dtype))
-
-    def part(self, rows: slice | Tensor) -> _Columns:
-        return _Columns(self.plain[rows], self.careful[rows], self.codes[rows])
-
-    def __len__(self) -> int:
-        return len(self.plain)
+    product: Tensor
 
 
 def gower_nearest(*, queries: Tensor, rows: Tensor, kinds: Sequence[str]) -> GowerNearest:
@@ -65,18 +78,28 @@ def gower_nearest(*, queries: Tensor, rows: Tensor, kinds: Sequence[str]) -> Gow
     """
     a, b = _checked(queries, rows, kinds)
     x, y = _coded(a, b, kinds)
-    low = y.to(torch.float32)
-    index, distance = [], []
+    index = torch.empty(len(x), dtype=torch.int64, device=b.device)
+    distance = b.new_empty(len(x))
+    beyond = _beyond(x.numbers).any(1)  # the few queries out of range do not slow the others
+    for group in ((~beyond).nonzero()[:, 0], beyond.nonzero()[:, 0]):
+        if len(group):
+            found, gap = _of_group(x.part(group), y, torch.float32)
+            index[group], distance[group] = found, gap / len(kinds)
+    return GowerNearest(index, distance)
+
+
+def _of_group(x: _Columns, y: _Columns, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Nearest row and c times its distance, tile by tile of `dtype`; what float32 leaves uncertain again in float64."""
+    left, right = _terms(x, y, dtype)
+    parts = []
     for first in range(0, len(x), _HEIGHT):
-        part = x.part(slice(first, first + _HEIGHT))
-        found, gap, certain = _of_part(part, part.to(torch.float32), y, low)
-        again = (~certain).nonzero()[:, 0]
-        if len(again):
-            rest = part.part(again)
-            found[again], gap[again], _ = _of_part(rest, rest, y, y)
-        index.append(found)
-        distance.append(gap / len(kinds))
-    return GowerNearest(torch.cat(index), torch.cat(distance))
+        here = slice(first, first + _HEIGHT)
+        parts.append(_of_part(x.part(here), y, _rows(left, here), right))
+    index, gap, certain = (torch.cat(part) for part in zip(*parts, strict=True))
+    again = (~certain).nonzero()[:, 0]
+    if len(again) and dtype != torch.float64:
+        index[again], gap[again] = _of_group(x.part(again), y, torch.float64)
+    return index, gap
 
 
 def _checked(queries: Tensor, rows: Tensor, kinds: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -95,8 +118,7 @@ def _checked(queries: Tensor, rows: Tensor, kinds: Sequence[str]) -> tuple[Tenso
 
 
 def _coded(queries: Tensor, rows: Tensor, kinds: Sequence[str]) -> tuple[_Columns, _Columns]:
-    plain: list[tuple[Tensor, Tensor]] = []
-    careful: list[tuple[Tensor, Tensor]] = []
+    numbers: list[tuple[Tensor, Tensor]] = []
     codes: list[tuple[Tensor, Tensor]] = []
     for j, kind in enumerate(kinds):
         a, b = queries[:, j], rows[:, j]
@@ -107,61 +129,81 @@ def _coded(queries: Tensor, rows: Tensor, kinds: Sequence[str]) -> tuple[_Column
         low = known.min() if len(known) else b.new_zeros(())
         span = float(known.max() - low) if len(known) else 0.0
         a, b = ((part - low) / span if span > 0 else (part != low) * 10.0 + part * 0.0 for part in (a, b))
-        beyond = bool(a.isnan().any() or b.isnan().any() or (a.abs() > 1).any() or (a < 0).any() or span == 0)
-        (careful if beyond else plain).append(_missing_far(a, b) if beyond else (a, b))
-    sides = [
-        _Columns(
-            *(
-                torch.stack([c[side] for c in group], 1) if group else rows.new_zeros(len(z), 0)
-                for group in (plain, careful, codes)
-            )
-        )
-        for side, z in ((0, queries), (1, rows))
-    ]
-    return sides[0], sides[1]
+        numbers.append((a.clamp(-2.0, 3.0).nan_to_num(_FAR), b.nan_to_num(_FAR)))  # beyond 1 from all is far enough
+    x, y = (_Columns(_stacked(numbers, side, z), _stacked(codes, side, z)) for side, z in ((0, queries), (1, rows)))
+    return x, y
 
 
-def _missing_far(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """A missing value further than 1 from every other value, and the far ones no further than they need to be."""
-    return a.clamp(-2.0, 3.0).nan_to_num(10.0), b.nan_to_num(10.0)
+def _beyond(numbers: Tensor) -> Tensor:
+    """Out of the range of the rows, and not missing."""
+    return (numbers < 0) | ((numbers > 1) & (numbers != _FAR))
 
 
-def _of_part(exact: _Columns, part: _Columns, y: _Columns, low: _Columns) -> tuple[Tensor, Tensor, Tensor]:
+def _stacked(pairs: Sequence[tuple[Tensor, Tensor]], side: int, like: Tensor) -> Tensor:
+    return torch.stack([pair[side] for pair in pairs], 1) if pairs else like.new_zeros(len(like), 0)
+
+
+def _terms(x: _Columns, y: _Columns, dtype: torch.dtype) -> tuple[_Terms, _Terms]:
+    """Both sides of the sum that the module's text gives, the second turned: a column of cells in each row."""
+    plain: list[tuple[Tensor, Tensor]] = []
+    careful: list[tuple[Tensor, Tensor]] = []
+    alone = [x.numbers.new_zeros(len(x)), y.numbers.new_zeros(len(y))]
+    products = [(alone[0], torch.ones_like(alone[1])), (torch.ones_like(alone[0]), alone[1])]
+    for a, b in zip(x.numbers.T, y.numbers.T, strict=True):
+        lost_a, lost_b = a == _FAR, b == _FAR
+        if bool(_beyond(a).any()):
+            careful.append((a, b))
+            continue
+        a, b = (a - 0.5).masked_fill(lost_a, 0.0), (b - 0.5).masked_fill(lost_b, 0.0)
+        plain.append((2.0 * a, 2.0 * b))
+        alone[0] -= a
+        alone[1] -= b
+        if bool(lost_a.any() | lost_b.any()):
+            products.append(((1.0 - a.abs()).masked_fill(lost_a, 0.0), lost_b.double()))
+            products.append((lost_a.double(), (1.0 - b.abs()).masked_fill(lost_b, 0.0)))
+    for a, b in zip(x.codes.T, y.codes.T, strict=True):
+        levels = b.unique()
+        if len(levels) > _LEVELS:
+            careful.append((a, b))  # codes are whole numbers: equal, or at least 1 apart
+            continue
+        alone[0] += 1.0
+        products += [(-(a == level).double(), (b == level).double()) for level in levels]
+    groups = (plain, careful, products)
+    left = _Terms(*(_stacked(group, 0, x.numbers).to(dtype) for group in groups))
+    return left, _Terms(*(_stacked(group, 1, y.numbers).to(dtype).T.contiguous() for group in groups))
+
+
+def _rows(left: _Terms, rows: slice) -> _Terms:
+    return _Terms(left.plain[rows], left.careful[rows], left.product[rows])
+
+
+def _of_part(x: _Columns, y: _Columns, left: _Terms, right: _Terms) -> tuple[Tensor, Tensor, Tensor]:
     """Nearest row and c times its distance for a few queries, and whether they are certain."""
     count = min(1 + _SPARE, len(y))
-    best = part.plain.new_empty(len(part), 0)
-    places = torch.empty(len(part), 0, dtype=torch.int64, device=part.plain.device)
+    best = left.product.new_empty(len(x), 0)
+    places = torch.empty(len(x), 0, dtype=torch.int64, device=best.device)
     for start in range(0, len(y), _WIDTH):
-        value, index = least(_tile(part, low.part(slice(start, start + _WIDTH))), count)
+        value, index = least(_tile(left, right, slice(start, start + _WIDTH)), count)
         best, places = torch.cat([best, value], 1), torch.cat([places, index + start], 1)
     best, kept = best.topk(count, largest=False)
     places = places.gather(1, kept)
-    gaps = _paired(exact, y, places)
+    gaps = (x.numbers[:, None] - y.numbers[places]).abs().clamp(max=1.0).sum(2)
+    gaps += (x.codes[:, None] != y.codes[places]).sum(2)
     gap, first = gaps.min(1)
-    slack = 1e-6 * (part.plain.shape[1] + part.careful.shape[1] + part.codes.shape[1] + 1)
-    certain = (gap + slack <= best[:, -1].double()) | (gap == 0) | (count == len(y))
-    return places.gather(1, first[:, None])[:, 0], gap, certain
+    # at most 4 c + 4 roundings of sums that stay below 2 c + 2; counts of unequal categories are exact
+    slack = 4.0 * (x.numbers.shape[1] + x.codes.shape[1] + 1) ** 2 * torch.finfo(best.dtype).eps
+    certain = gap + (slack if x.numbers.shape[1] else 0.0) <= best[:, -1].double()
+    return places.gather(1, first[:, None])[:, 0], gap, certain | (gap == 0) | (count == len(y))
 
 
-def _tile(a: _Columns, b: _Columns) -> Tensor:
-    """c D(a_i, b_j), column by column in a tile that stays in the cache."""
-    total = a.plain.new_zeros(len(a), len(b))
+def _tile(left: _Terms, right: _Terms, piece: slice) -> Tensor:
+    """c D(a_i, b_j): a matrix product, then column by column in a tile that stays in the cache."""
+    total = left.product @ right.product[:, piece]
     scratch = torch.empty_like(total)
-    plain, careful, codes = (part.T.contiguous() for part in (b.plain, b.careful, b.codes))
-    for j in range(a.plain.shape[1]):
-        torch.sub(a.plain[:, j, None], plain[j], out=scratch)
-        total += scratch.abs_()
-    for j in range(a.careful.shape[1]):
-        torch.sub(a.careful[:, j, None], careful[j], out=scratch)
+    for j, row in enumerate(right.plain[:, piece]):
+        torch.maximum(left.plain[:, j, None], row, out=scratch)
+        total += scratch
+    for j, row in enumerate(right.careful[:, piece]):
+        torch.sub(left.careful[:, j, None], row, out=scratch)
         total += scratch.abs_().clamp_(max=1.0)
-    for j in range(a.codes.shape[1]):
-        torch.sub(a.codes[:, j, None], codes[j], out=scratch)
-        total += scratch.abs_().clamp_(max=1.0)  # codes are whole numbers: equal, or at least 1 apart
     return total
-
-
-def _paired(a: _Columns, b: _Columns, places: Tensor) -> Tensor:
-    """c D between each row of `a` and its candidates, summed in float64."""
-    plain = (a.plain[:, None] - b.plain[places]).abs().sum(2)
-    careful = (a.careful[:, None] - b.careful[places]).abs().clamp(max=1.0).sum(2)
-    return plain + careful + (a.codes[:, None] != b.codes[places]).sum(2)
