@@ -3,10 +3,11 @@
     python benchmarks/bench_neighbours.py [--only prdc gower numbers] [--coverage] [--repetitions 300] [--quick]
 
 Peers are optional (`pip install prdc sdmetrics`); a missing one is skipped, and said to be. Work is timed in turns, and
-medians are shown; ratios are of CPU seconds, which other work on the machine disturbs least. Peak memory is that of a fresh process that does one call, less the same process without the call.
-sdmetrics' nearest record takes minutes at full size: it is timed on fewer rows, and extrapolated in proportion to the
-pairs of rows (marked `*`). `--coverage` simulates the intervals. Results are merged into the stored
-docs/benchmarks/neighbours.json, and the page is written from it; `--quick` shrinks every size and stores nothing.
+medians are shown; ratios are of CPU seconds, which other work on the machine disturbs least. Peak memory is that of a
+fresh process that does one call, less that of the same process without the call. sdmetrics' nearest record takes
+minutes at full size: it is timed on fewer rows, and extrapolated in proportion to the pairs of rows (marked `*`).
+`--coverage` simulates the intervals. Results are merged into the stored docs/benchmarks/neighbours.json, and the page
+is written from it; `--quick` shrinks every size and stores nothing.
 """
 
 import argparse
@@ -175,8 +176,8 @@ def page(results: dict[str, Any]) -> list[str]:
             for name, s in found["seconds"].items()
         ]  # fmt: skip
         lines += pages.table(["", "seconds", "CPU seconds", "prdc's over it", "peak MB", "of prdc's"], rows)
-        lines += ["", f"Threads: {found['threads']}. Ours gives the two clipped figures too. Peak memory is above that of a "
-                  "process that is the same but for the call.", ""]  # fmt: skip
+        lines += ["", f"Threads: {found['threads']}. Ours gives the clipped figures too. Peak memory is above that of a"
+                  " process without the call.", ""]  # fmt: skip
     if "gower" in results:
         found = results["gower"]
         lines += [
