@@ -21,11 +21,12 @@ from pushforward.data.dataset import Dataset
 from pushforward.errors import InputError
 from pushforward.evaluation import Comparison, check_gate, compare, gate, memorization
 from pushforward.evaluation.associations import associations
-from pushforward.evaluation.discrimination import detectable_auc, sequential_test
+from pushforward.evaluation.discrimination import detectable_auc, discriminate, sequential_test
 from pushforward.evaluation.frames import Frame, frame_of
 from pushforward.evaluation.intervals import wilson
 from pushforward.evaluation.marginals import columns as compare_columns
 from pushforward.evaluation.marginals import distance_and_pvalue
+from pushforward.fitters.classifier import auc
 
 FALSE_FAILURE = 1e-6
 
@@ -78,6 +79,19 @@ def points() -> Comparison:
 @pytest.fixture(scope="module")
 def images() -> Comparison:
     return compare(digits(slice(0, 300)), digits(slice(300, 600), 60), train=digits(slice(600, 900)))
+
+
+def test_the_interval_of_a_cross_fitted_auc_is_wider_than_of_fixed_scores() -> None:
+    """Twice the variance where nothing was learned, none more where all rows are told."""
+    rng = np.random.default_rng(0)
+    for shift, factor in ((0.0, 2**0.5), (6.0, 1.0)):
+        x, y = rng.normal(size=(300, 1)), rng.normal(size=(300, 1)) - shift
+        found = discriminate(x, y, categorical=[], folds=5, seed=0, level=0.95)
+        fixed = auc(found.real, found.fake)
+        width, narrow = (
+            np.log(b / (1 - b)) - np.log(a / (1 - a)) for a, b in ((found.low, found.high), (fixed.low, fixed.high))
+        )
+        assert width / narrow == pytest.approx(factor, rel=0.07)
 
 
 def test_shuffled_columns_are_detected(bad_table: Comparison) -> None:

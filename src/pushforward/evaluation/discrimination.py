@@ -1,7 +1,13 @@
 """Can a classifier tell FAKE from REAL? Its AUC with an interval, its evidence, and the rows that it is surest of.
 
-Effect size: the AUC of scores that are cross-fitted, every row judged by trees that did not see it, with
-DeLong's interval given the fitted trees (with fewer than about fifty rows on a side it is a little short).
+Effect size: the AUC of scores that are cross-fitted, every row judged by trees that did not see it, with an interval
+given the fitted trees. DeLong's variance takes the scores as fixed, but rows of one fold train the judges of another and
+the other way round, so that the chance agreement of two rows counts twice. Where the trees learned nothing that is all
+there is, and the variance is twice DeLong's; where they tell all rows it is nothing. In between
+
+    variance = DeLong's (1 + (1 - g)^2),   g = |2 AUC - 1|,
+
+which simulations bear out (benchmarks/bench_intervals.py).
 
 Evidence: the rows are cut into K parts; for k = 2..K the trees are fitted on the parts before k and judge part k, and
 the mean scores of its real and its fake rows are compared under relabellings of part k. Given all earlier parts the
@@ -23,6 +29,7 @@ from scipy import stats
 
 from ..fitters.classifier import auc, cross_fitted_scores
 from ..fitters.scorers import fit_scorer
+from ..witness import Estimate
 from .comparison import TestPart
 from .intervals import relabelled_gap, stouffer
 
@@ -63,11 +70,22 @@ def discriminate(
     """Cross-fitted boosted trees on features `x` `(n, k)`, `y` `(m, k)`."""
     real, fake = cross_fitted_scores(x, y, folds=folds, seed=seed, categorical=list(categorical))
     found = auc(real, fake, level=level)
-    low, high = found.low, found.high
+    low, high = _widened(found, level)
     if low == high:  # every score alike: the spread of scores says nothing, that of chance does
         half = float(stats.norm.ppf(0.5 + level / 2)) * chance_spread(len(real), len(fake))
         low, high = max(0.0, low - half), min(1.0, high + half)
     return Discrimination(real, fake, found.value, low, high)
+
+
+def _widened(found: Estimate, level: float) -> tuple[float, float]:
+    """The interval of the AUC `found` with the variance of the module's docstring, on the logit scale."""
+    value = found.value
+    if not 0 < value < 1 or found.stderr == 0:
+        return found.low, found.high
+    stderr = found.stderr * math.sqrt(1 + (1 - abs(2 * value - 1)) ** 2)
+    half = float(stats.norm.ppf(0.5 + level / 2)) * stderr / (value * (1 - value))
+    centre = math.log(value / (1 - value))
+    return 1 / (1 + math.exp(half - centre)), 1 / (1 + math.exp(-half - centre))
 
 
 def sequential_test(

@@ -86,7 +86,7 @@ def neighbour_scores(
     """All six figures of features `real` `(n, d)`, `fake` `(m, d)` in one pass, with intervals as in the module's text.
 
     `generator` (on the CPU; None: seed 0) cuts the rows into groups. With fewer than 12 k rows on a side, or without
-    `intervals` (a third of the work), there is no standard error (NaN), and the interval is all that the figure can be.
+    `intervals` (half of the work), there is no standard error (NaN), and the interval is all that the figure can be.
     `InputError` for sets that do not fit each other, for values that are not numbers, and unless k < min(n, m).
     """
     x, y = features(real=real, fake=fake)
