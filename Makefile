@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Idle threads sleep instead of spinning, so that shared cores are not wasted.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test check schema bench bench-tests bench-training format clean
+.PHONY: demo test check schema bench bench-tests bench-training bench-judging format clean
 
 demo: $(READY)
 	$(BIN)/pushforward demo --out demo --force
@@ -44,6 +44,12 @@ bench-tests: $(READY)
 	$(BIN)/python benchmarks/bench_tests_power.py
 	$(BIN)/python benchmarks/bench_tests_speed.py
 	$(BIN)/python benchmarks/bench_tests_report.py
+
+bench-judging: $(READY)  # bench_fidelity.py and bench_neighbours.py beside these: they need other libraries' environments
+	$(BIN)/python benchmarks/bench_faults.py
+	$(BIN)/python benchmarks/bench_sanity.py
+	$(BIN)/python benchmarks/bench_intervals.py
+	$(BIN)/python benchmarks/bench_scale.py --compare
 
 format: $(READY)
 	$(BIN)/ruff format .

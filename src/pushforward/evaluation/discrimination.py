@@ -1,9 +1,9 @@
 """Can a classifier tell FAKE from REAL? Its AUC with an interval, its evidence, and the rows that it is surest of.
 
 Effect size: the AUC of scores that are cross-fitted, every row judged by trees that did not see it, with an interval
-given the fitted trees. DeLong's variance takes the scores as fixed, but rows of one fold train the judges of another and
-the other way round, so that the chance agreement of two rows counts twice. Where the trees learned nothing that is all
-there is, and the variance is twice DeLong's; where they tell all rows it is nothing. In between
+given the fitted trees. DeLong's variance takes the scores as fixed, but rows of one fold train the judges of another
+and the other way round, so that the chance agreement of two rows counts twice. Where the trees learned nothing that is
+all there is, and the variance is twice DeLong's; where they tell all rows it is nothing. In between
 
     variance = DeLong's (1 + (1 - g)^2),   g = |2 AUC - 1|,
 

@@ -64,11 +64,18 @@ class Leaderboard:
 
     @property
     def sentence(self) -> str:
-        """Who is ahead."""
+        """Who is ahead, and who copied."""
         first = [standing.name for standing in self.standings if standing.place == 1]
         if len(first) == 1:
-            return f"{first[0]} is ahead of all others by {self.by}, beyond noise."
-        return f"{', '.join(first)} cannot be told apart at the head, by {self.by}."
+            told = f"{first[0]} is ahead of all others by {self.by}, beyond noise."
+        else:
+            told = f"{', '.join(first)} cannot be told apart at the head, by {self.by}."
+        copied = [
+            name
+            for name, comparison in self.comparisons.items()
+            if any("copies" in finding.name for finding in comparison.findings)
+        ]
+        return f"{told} Copies of training rows were found in {', '.join(copied)}." if copied else told
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers."""
