@@ -33,7 +33,7 @@ from pushforward.training.stopping.scoring import shares_below
 
 Array = NDArray[np.float64]
 AUDITS, EVERY, TRUTH = 60, 100, 60_000
-TITLES = {"problems": "Ten problems", "errors": "Type-I errors", "gans": "Small GANs"}
+TITLES = {"problems": "Problems", "errors": "Type-I errors", "gans": "Small GANs"}
 ABOUT = [
     "# The stopping rule where the truth is known",
     "",
