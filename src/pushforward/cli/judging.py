@@ -127,23 +127,20 @@ def metrics(
 ) -> None:
     """List the metrics: what each reads, for which data, in which suites, and who proposed it."""
     from ..evaluation.catalogue import ALWAYS, figures
+    from ..evaluation.figures import KINDS
 
-    rows = {
-        name: {
-            "group": one.group,
-            "reads": one.reads,
-            "data": ", ".join(one.kinds),
-            "needs": ", ".join(f"--{role}" for role in one.needs),
-            "suites": ", ".join(one.suites),
-            "source": one.source,
-        }
-        for name, one in figures().items()
-    }
-    always = {
-        name: {"group": "always", "reads": reads, "data": "", "needs": "", "suites": "all", "source": ""}
-        for name, reads in ALWAYS.items()
-    }
-    print_rows("Metrics", always | rows, as_json=as_json)
+    if as_json:
+        fields = ("group", "reads", "source", "suites", "kinds", "needs", "gives")
+        told = {name: {field: getattr(one, field) for field in fields} for name, one in figures().items()}
+        always = {name: {"group": "always", "reads": reads} for name, reads in ALWAYS.items()}
+        print(json.dumps(always | told, indent=2, ensure_ascii=False))
+        return
+    rows = {name: {"group": "always", "suites": "all", "reads": reads} for name, reads in ALWAYS.items()}
+    for name, one in figures().items():
+        limits = [" and ".join(one.kinds)] * (one.kinds != KINDS) + [f"needs --{role}" for role in one.needs]
+        reads = one.reads + (f" ({'; '.join(limits)})" if limits else "")
+        rows[name] = {"group": one.group, "suites": " ".join(one.suites), "reads": reads}
+    print_rows("Metrics", rows, as_json=False)
 
 
 @app.command()

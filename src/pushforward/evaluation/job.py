@@ -131,17 +131,17 @@ def prepare(
         raise InputError(f"suite {suite!r}: no such suite; known: {', '.join(SUITES)}")
     if not 0 < alpha < 1:
         raise InputError(f"alpha {alpha}: must lie between 0 and 1, such as 0.05")
-    data: dict[str, Dataset] = {}
-    for role, source in roles.items():
-        if source is None:
-            continue
-        dataset = source if isinstance(source, Dataset) else bounded(source, seed=seed, most_rows=most_rows)
+    data = {
+        role: source if isinstance(source, Dataset) else bounded(source, seed=seed, most_rows=most_rows)
+        for role, source in roles.items()
+        if source is not None
+    }
+    check_features(data)
+    for role, dataset in data.items():
         if role != "real":
-            dataset = sources.check_alike(data["real"], dataset)
+            data[role] = sources.check_alike(data["real"], dataset)
         if len(dataset) < LEAST_ROWS:
             raise InputError(f"{dataset.name}: {len(dataset)} rows are too few to tell; give at least {LEAST_ROWS}")
-        data[role] = dataset
-    check_features(data)
     codes, names = _labels(data, labels or {})
     frame = frame_of(data)
     if target is not None and (data["real"].kind != "table" or target not in frame.names):
