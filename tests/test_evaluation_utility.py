@@ -210,7 +210,7 @@ def test_broken_correlation_with_right_marginals_is_named() -> None:
     assert first.low > 0.05
     assert first.real > 0.7
     assert abs(first.fake) < 0.2
-    assert "a and b go together differently: association 0." in first.sentence
+    assert "a and b go together differently (change 0." in first.sentence
     assert {pair.names for pair in rest if pair.adjusted < 1e-3} <= {("b", "c")}
 
 

@@ -149,7 +149,8 @@ def pairs(evidence: Evidence) -> Suspicion | None:
     differing = [pair for pair in found if pair.adjusted <= evidence.job.alpha]
     differing.sort(key=lambda pair: -pair.effect)
     told = "; ".join(pair.sentence for pair in differing[:NAMED])
-    more = f"; and {len(differing) - NAMED} more pairs" if len(differing) > NAMED else ""
+    rest = len(differing) - NAMED
+    more = f"; and {rest} more pair{'s' if rest > 1 else ''}" if rest > 0 else ""
     return Suspicion("dependence", "correlations", found[0].adjusted, f"{told}{more}.")
 
 
@@ -163,7 +164,8 @@ def rules(evidence: Evidence) -> Suspicion | None:
     broken = [rule for rule in found if rule.adjusted <= evidence.job.alpha]
     broken.sort(key=lambda rule: rule.real.rate - rule.fake.rate)
     told = "; ".join(rule.sentence for rule in broken[:NAMED])
-    more = f"; and {len(broken) - NAMED} more rules" if len(broken) > NAMED else ""
+    rest = len(broken) - NAMED
+    more = f"; and {rest} more rule{'s' if rest > 1 else ''}" if rest > 0 else ""
     return Suspicion("rules", "structure", found[0].adjusted, f"{told}{more}.")
 
 

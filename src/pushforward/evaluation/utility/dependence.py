@@ -66,8 +66,8 @@ class PairDependence:
     @property
     def sentence(self) -> str:
         return (
-            f"{self.names[0]} and {self.names[1]} go together differently: association {self.real:.2f} in real rows, "
-            f"{self.fake:.2f} in fake rows"
+            f"{self.names[0]} and {self.names[1]} go together differently (change {self.effect:.2g} of 1; association "
+            f"{self.real:.2f} in real rows, {self.fake:.2f} in fake rows)"
         )
 
 
