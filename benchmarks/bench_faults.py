@@ -266,6 +266,8 @@ def page(cells: list[dict[str, Any]]) -> list[str]:
             rows.append([fault, source, f"{hit} of {n}", told, f"{seconds:.1f}"])
     clean = [cell for cell in cells if cell["fault"] == "nothing"]
     alarms = sum(bool(cell["found"]) for cell in clean)
+    planted = [cell for cell in cells if cell["fault"] != "nothing"]
+    named, first = (sum(cell[key] for cell in planted) for key in ("named", "first"))
     most = int(binom.ppf(0.999, max(1, len(clean)), ALPHA))
     return [
         "# Planted faults",
@@ -276,6 +278,7 @@ def page(cells: list[dict[str, Any]]) -> list[str]:
         "",
         *pages.table(["fault", "data", "named", "also found", "s"], rows),
         "",
+        f"Of {len(planted)} comparisons with a fault it is named in {named}, and is the first finding in {first}.",
         f"Without a fault {alarms} of {len(clean)} comparisons have a finding at level {ALPHA}; up to {most} would be "
         "chance (99.9 %).",
     ]
