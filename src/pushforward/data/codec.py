@@ -8,6 +8,7 @@ Three steps, so that data stay compact on the device and grow only by the batch:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -45,24 +46,29 @@ class Codec(Protocol):
 
 
 def fit_codec(dataset: Dataset, **options: Any) -> Codec:
-    """The codec of `dataset`'s kind, fitted on it (give the training rows only)."""
-    from .images import ImageCodec
-    from .points import PointsCodec
-    from .tables import TableCodec
-
-    classes: dict[str, Any] = {"points": PointsCodec, "images": ImageCodec, "table": TableCodec}
-    codec: Codec = classes[dataset.kind].fit(dataset, **options)
+    """The codec of `dataset`'s kind, fitted on it (give the training rows only); of both where something is given."""
+    codec: Codec = codec_class("joint" if dataset.given is not None else dataset.kind).fit(dataset, **options)
     return codec
 
 
 def codec_from_dict(d: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None) -> Codec:
     """The codec that wrote `to_dict()` and `tensors()`."""
-    from .images import ImageCodec
-    from .points import PointsCodec
-    from .tables import TableCodec
-
-    classes: dict[str, Any] = {"points": PointsCodec, "images": ImageCodec, "table": TableCodec}
-    if d.get("kind") not in classes:
-        raise InputError(f"the saved codec is of kind {d.get('kind')!r}, unknown to this version; update pushforward")
-    codec: Codec = classes[d["kind"]].from_dict(d, tensors or {})
+    codec: Codec = codec_class(str(d.get("codec", d.get("kind")))).from_dict(d, tensors or {})
     return codec
+
+
+# name -> where its class is: a kind, or what a codec of another make writes as "codec"
+CODECS = {
+    "points": ("points", "PointsCodec"),
+    "images": ("images", "ImageCodec"),
+    "table": ("tables", "TableCodec"),
+    "joint": ("joint", "JointCodec"),
+}
+
+
+def codec_class(name: str) -> Any:
+    """The class of the codec `name`; `InputError` where this version has none of that name."""
+    if name not in CODECS:
+        raise InputError(f"the saved codec is of kind {name!r}, unknown to this version; update pushforward")
+    module, found = CODECS[name]
+    return getattr(import_module(f".{module}", __package__), found)

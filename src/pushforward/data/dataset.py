@@ -27,7 +27,8 @@ class Dataset:
 
     `made_by` is the provenance record of synthetic data (model, seed, version), where the file carried one.
     `columns` are the user's column types that overrule inference (`{"price": "continuous"}`); `restore` (JSON-able) is
-    what `sources.to_container` needs beyond `values` to give back what the user brought (layout, dtypes).
+    what `sources.to_container` needs beyond `values` to give back what the user brought (layout, dtypes). `given` is
+    what belongs to the rows without being part of them (labels, vectors), one row for each.
     """
 
     kind: Kind
@@ -39,16 +40,18 @@ class Dataset:
     restore: Mapping[str, Any] | None = field(default=None)
     path: str | None = field(default=None)
     sampled: Mapping[str, Any] | None = field(default=None)
+    given: Dataset | None = field(default=None)
 
     def __len__(self) -> int:
         return len(self.values)
 
     def take(self, rows: Tensor) -> Dataset:
         """The rows at the integer positions `rows` `(k,)`, in that order."""
+        given = None if self.given is None else self.given.take(rows)
         if self.kind == "table":
             assert isinstance(self.values, pl.DataFrame)
-            return replace(self, values=self.values[rows.cpu().numpy()], path=None)
-        return replace(self, values=self.values[rows], path=None)
+            return replace(self, values=self.values[rows.cpu().numpy()], path=None, given=given)
+        return replace(self, values=self.values[rows], path=None, given=given)
 
     def split(self, share: float, *, seed: int = 0) -> tuple[Dataset, Dataset]:
         """Two disjoint random parts, the second with `round(share * n)` rows (a train part and a holdout)."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..data.codec import Codec
 from ..data.dataset import Dataset
 from ..training.batches import derive
+from ..training.step import emitter
 
 # rows drawn at a time: fixed, so that what a seed draws never depends on memory
 CHUNK = {"points": 8192, "table": 8192, "images": 512}
@@ -20,7 +21,7 @@ CHUNK = {"points": 8192, "table": 8192, "images": 512}
 
 def draw(generator: nn.Module, codec: Codec, n: int, seed: int) -> Dataset:
     """`n` rows of `generator`, decoded; the same `seed` draws the same rows, and fewer are the first of more."""
-    return _joined([codec.decode(rows, generator=extra) for rows, extra in _rows(generator, codec, n, seed)])
+    return joined([codec.decode(rows, generator=extra) for rows, extra in _rows(generator, codec, n, seed)])
 
 
 def _rows(generator: nn.Module, codec: Codec, n: int, seed: int) -> Iterator[tuple[Tensor, torch.Generator]]:
@@ -31,7 +32,7 @@ def _rows(generator: nn.Module, codec: Codec, n: int, seed: int) -> Iterator[tup
         number = first // chunk
         noise: Tensor = generator.noise(chunk, generator=rng(seed, "sample", number))  # type: ignore[operator]
         with torch.no_grad():
-            yield generator(noise[: n - first].to(device)), rng(seed, "decode", number)
+            yield emitter(generator)(noise[: n - first].to(device)), rng(seed, "decode", number)
 
 
 def rng(seed: int, *purpose: int | str) -> torch.Generator:
@@ -39,7 +40,9 @@ def rng(seed: int, *purpose: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(derive(seed, *purpose))
 
 
-def _joined(parts: list[Dataset]) -> Dataset:
+def joined(parts: list[Dataset]) -> Dataset:
     """The rows of all parts, in order."""
     values: list[Any] = [one.values for one in parts]
-    return replace(parts[0], values=torch.cat(values) if isinstance(values[0], Tensor) else pl.concat(values))
+    given = joined([one.given for one in parts if one.given is not None]) if parts[0].given is not None else None
+    together = torch.cat(values) if isinstance(values[0], Tensor) else pl.concat(values)
+    return replace(parts[0], values=together, given=given)

@@ -31,14 +31,15 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
     else:
         digest.update(memoryview(dataset.values.detach().cpu().contiguous().numpy()).cast("B"))
         layout = {"shape": str(tuple(dataset.values.shape[1:])), "dtype": str(dataset.values.dtype)}
-    return {"kind": dataset.kind, "rows": len(dataset), "layout": layout, "sha256": digest.hexdigest()}
+    found = {"kind": dataset.kind, "rows": len(dataset), "layout": layout, "sha256": digest.hexdigest()}
+    return found if dataset.given is None else {**found, "given": fingerprint(dataset.given)["sha256"]}
 
 
 def same_data(folder: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """`InputError` saying how the data differ from those the run in `folder` was started with."""
     if then == now:
         return
-    for what in ("kind", "rows", "layout", "holdout"):
+    for what in ("kind", "rows", "layout", "given", "holdout"):
         if then.get(what) != now.get(what):
             difference = f"{what} {_short(then.get(what))} then, {_short(now.get(what))} now"
             break

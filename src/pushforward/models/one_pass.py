@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import secrets
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ..data.codec import Codec
 from ..data.dataset import Dataset
@@ -25,7 +27,7 @@ from ..training.diagnose import TrainingDiverged
 from ..training.history import History, Record
 from ..training.loop import Settings, State, run
 from ..training.progress import Event, Reporter, reporter
-from . import saving, setup
+from . import networks, saving, setup
 from .base import Estimator
 from .drawing import draw
 from .engine import engine
@@ -70,6 +72,23 @@ class OnePass(Estimator, ABC):
     def _game(self) -> Game:
         """What this family plays, by its parameters; those that make no sense are refused (`InputError`)."""
 
+    def _codec(self, dataset: Dataset) -> tuple[Codec, Tensor]:
+        """The codec fitted on the training rows, and the rows encoded (compact)."""
+        return setup.encode(dataset, self.seed)
+
+    def _describe(self, codec: Codec, rows: Tensor) -> dict[str, Any]:
+        """What `_networks` needs beside the sizes: JSON-able, kept in `model.json`."""
+        return {}
+
+    def _networks(
+        self, codec: Codec, network: Mapping[str, Any], generator: torch.Generator
+    ) -> tuple[nn.Module, nn.Module | None]:
+        """(generator, critic) as `network` says, their first weights drawn from `generator`; at fit and at load.
+
+        A generator may have `warm_start(rows, *, generator)`, which is given expanded training rows before the game.
+        """
+        return networks.build(codec, **network, generator=generator)
+
     # ---- fit
 
     def fit(
@@ -98,6 +117,22 @@ class OnePass(Estimator, ABC):
         (one too).
         """
         setup.check(self)
+        self._game()
+        dataset, held = _rows(data), None if holdout is None else _rows(holdout)
+        return self._fit(dataset, held, out=out, resume=resume, log=log, progress=progress)
+
+    def _fit(
+        self: Self,
+        dataset: Dataset,
+        held: Dataset | None,
+        *,
+        out: str | os.PathLike[str] | None,
+        resume: bool,
+        log: str | None,
+        progress: bool | Reporter,
+    ) -> Self:
+        """`fit` on data that are read."""
+        setup.check(self)
         game = self._game()
         folder = None if out is None else Path(out)
         if folder:
@@ -105,7 +140,6 @@ class OnePass(Estimator, ABC):
         fabric = engine(self.device, log, folder, precision=self.precision)
         saved = None if folder is None else saving.previous(folder, resume)
         fabric.barrier()
-        dataset, held = _rows(data), None if holdout is None else _rows(holdout)
         if self.until and held is None:
             dataset, held = dataset.split(setup.AUDITED, seed=self.seed)
         self.data_ = fingerprint(dataset)
@@ -144,7 +178,7 @@ class OnePass(Estimator, ABC):
     ) -> tuple[State, Settings, Batches]:
         """Encode the data, decide what is open, and make the players."""
         self.codec_: Codec
-        self.codec_, encoded = setup.encode(dataset, self.seed)
+        self.codec_, encoded = self._codec(dataset)
         rows = settle(encoded, fabric.device)
         decided = setup.plan(self, game, self.codec_, rows)
         steps = int(saved["run"]["steps"]) if saved else None

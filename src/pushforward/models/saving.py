@@ -15,7 +15,6 @@ from ..training import checkpoint
 from ..training.history import read as read_history
 from ..training.loop import State
 from ..witness import Link
-from . import networks
 from .drawing import rng
 from .engine import device_of
 from .folder import HISTORY, MODEL, WEIGHTS, part, read_model, read_weights, write_model, write_weights
@@ -71,7 +70,7 @@ def adopt(model: OnePass, folder: Path, saved: dict[str, Any]) -> None:
     found = read_weights(folder, saved.get("weights"))
     try:
         model.codec_ = codec_from_dict(saved["codec"], part(found, "codec"))
-        generator, critic = networks.build(model.codec_, **saved["network"], generator=rng(0))
+        generator, critic = model._networks(model.codec_, saved["network"], rng(0))
         generator.load_state_dict(part(found, "generator"))
         if critic is not None:
             critic = built_in(model, critic, tuple(run["gamma"]), run["data"]["rows"])

@@ -15,7 +15,7 @@ from ..data.codec import Codec, fit_codec
 from ..data.dataset import Dataset
 from ..data.tables import TableCodec
 from ..errors import InputError
-from ..nets import Shape, TabularGenerator
+from ..nets import Shape
 from ..nets.groups import GROUP
 from ..objectives import Objective
 from ..training import optimisers
@@ -133,6 +133,7 @@ def plan(model: OnePass, game: Game, codec: Codec, rows: Tensor) -> Plan:
     for one in made:
         shape = one.shape(shape)
     network["shape"] = asdict(shape) if game.adversarial else None
+    network |= model._describe(codec, rows)
     return Plan(recipe, gamma, network, made)
 
 
@@ -155,12 +156,13 @@ def begin(
     if game.own:  # trained as copies: a parameter of the constructor stays as it was given
         generator, critic = copy.deepcopy(game.own)
     else:
-        generator, critic = networks.build(codec, **decided.network, generator=rng(model.seed, "weights"))
+        generator, critic = model._networks(codec, decided.network, rng(model.seed, "weights"))
     critic = critic if game.adversarial else None
-    if isinstance(generator, TabularGenerator):
+    warm_start = getattr(generator, "warm_start", None)
+    if warm_start is not None:
         most = max(1, min(WARM_ROWS, WARM_NUMBERS // codec.event_shape[0]))
         some = torch.randperm(len(rows), generator=rng(model.seed, "warm start"))[:most].to(rows.device)
-        generator.warm_start(codec.expand(rows[some]).cpu(), generator=rng(model.seed, "warm start", 1))
+        warm_start(codec.expand(rows[some]).cpu(), generator=rng(model.seed, "warm start", 1))
     critic = prepared(critic, decided.regularisers, seed=model.seed)
     batches = Batches(
         rows,
@@ -182,7 +184,7 @@ def begin(
         Player(generator.to(on), fabric, optimiser=optimiser),
         Player(critic.to(on), fabric, optimiser=optimiser, rate=game.critic_rate) if critic else None,
         average.to(on),
-        _rules(game, decided, codec, rows, model.seed),
+        _rules(game, decided, codec, rows, generator, critic, model.seed),
         on,
     )
 
@@ -226,9 +228,9 @@ def _regularisers(
     scales: tuple[float, float] | None = None,
 ) -> tuple[Regulariser, ...]:
     gp = GP_WEIGHT if game.gamma is None else float(game.gamma)
-    images = codec.kind == "images"
+    images, event = codec.kind == "images", getattr(codec, "data", codec).event_shape  # of what is viewed
     return regularisers(
-        game.regularise, lambda number: Setting(number, gamma, rows, batch, codec.event_shape, images, seed, gp, scales)
+        game.regularise, lambda number: Setting(number, gamma, rows, batch, event, images, seed, gp, scales)
     )
 
 
@@ -258,7 +260,9 @@ def _multiple(shape: dict[str, Any] | None) -> int:
     return shape["pack"] * (GROUP if shape["deviation"] else 1) if shape else 1
 
 
-def _rules(game: Game, decided: Plan, codec: Codec, rows: Tensor, seed: int) -> Rules:
+def _rules(
+    game: Game, decided: Plan, codec: Codec, rows: Tensor, generator: nn.Module, critic: nn.Module | None, seed: int
+) -> Rules:
     velocity = None
     if game.velocity:
         from ..flow import velocity_by_name
@@ -275,5 +279,7 @@ def _rules(game: Game, decided: Plan, codec: Codec, rows: Tensor, seed: int) -> 
         regressions=game.regressions,
         n_critic=game.n_critic,
         velocity=velocity,
+        joint=getattr(critic, "joint", None),
+        charges=tuple(getattr(generator, "charges", ())),
         **view,
     )

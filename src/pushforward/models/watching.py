@@ -45,6 +45,18 @@ class Along(nn.Module):
         return where.mine(self.velocity(y, x, progress=moment.progress, generator=where.generator))
 
 
+class _Summed(nn.Module):
+    """The scores of all games of a critic as one."""
+
+    def __init__(self, critic: nn.Module) -> None:
+        super().__init__()
+        self.critic = critic
+
+    def forward(self, rows: Tensor) -> Tensor:
+        scores: Tensor = self.critic(rows).sum(1)
+        return scores
+
+
 class Monitored:
     """The diagnostics of `training.diagnostics`, prepared at the first look."""
 
@@ -57,10 +69,12 @@ class Monitored:
     def __call__(self, state: State) -> dict[str, float]:
         monitor = self._prepared(state.device)
         critic = state.critic.network if state.critic else None
-        shape = getattr(critic, "shape", None)
+        shape, objective = getattr(critic, "shape", None), self.objective
         if shape is not None and (shape.pack > 1 or shape.deviation):
             critic = None  # it has no score for a row by itself
-        return monitor(state.step, state.generator.network, state.average, critic, self.objective)
+        if critic is not None and getattr(critic, "games", 1) > 1:
+            critic, objective = _Summed(critic), None  # independent games: their log ratios add up
+        return monitor(state.step, state.generator.network, state.average, critic, objective)
 
     def _prepared(self, device: torch.device) -> Monitor:
         from ..training.diagnostics import Monitor

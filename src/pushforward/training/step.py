@@ -13,6 +13,19 @@ where they went, k times; lambda_2 is its learning rate in parameter space.
 V is minus the gradient of the generator's loss, or any other velocity (`flow`: a kernel's score difference, a drift,
 ...), which needs no critic. With the loss's own gradient, lambda_1 = 1 and k = 1 both forms have the same gradient:
 d/dtheta |G - t|^2 / 2 = (y - t).dG = grad_y loss_G . dG.
+
+What is played need not be bare samples. The critic judges *rows*, and a generator may make more of them than a sample:
+joined with a condition (conditional), with the noise they came from (bidirectional), two domains' side by side
+(translation). Such a generator may have, beside `noise` and its call,
+
+    data(x, draw)    the rows the critic sees of data x, of weights of its own where it likes: an encoder's (x, E(x))
+    owes(play, z)    what it pays besides the objective (a cycle's, an identity's, a class's term), by name, weighted;
+                     `charges` lists the names
+    emit(z)          the data rows alone, where its call gives more
+
+Where the data's side moves too, both sides want to be taken for each other: the loss is the critic's with the sides
+exchanged, loss_D(b, a), and its gradient goes through both (Donahue et al. 2017, Dumoulin et al. 2017). A critic that
+plays several `games` at once gives a score for each, `(n, k)`; their losses add up, as their penalties do.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +37,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..errors import InputError
+from ..nets.joint import Joint
 from ..objectives import Objective
 from .draw import Draw, Moment
 from .regularisers.base import Play, Regulariser, Scene, Score
@@ -49,6 +63,7 @@ class Rules:
 
     lambda_1: None for the direct form; the rate in data space for the target form, with `regressions` steps of the
     generator to each target. n_critic: critic steps to one of the generator's. view: what the critic sees of a batch.
+    joint: how joint rows are made up, where they are; only data in them are viewed. charges: what the generator owes.
     """
 
     objective: Objective | None
@@ -58,6 +73,8 @@ class Rules:
     n_critic: int = 1
     velocity: Velocity | None = None
     view: Callable[[Tensor, Moment], Tensor] = field(default=lambda rows, moment: rows)
+    joint: Joint | None = None
+    charges: tuple[str, ...] = ()
 
     @property
     def adversarial(self) -> bool:
@@ -70,11 +87,18 @@ class Rules:
         if self.adversarial:
             assert self.objective is not None
             ranked = () if self.objective.reads == "embedding" else ("gap", "accuracy")  # vectors have no order
-            return ("critic_loss", "generator_loss", *ranked, "penalty")
+            return ("critic_loss", "generator_loss", *ranked, "penalty", *self.charges)
         return ("generator_loss",)
 
     def seen(self, rows: Tensor, moment: Moment) -> Tensor:
         """What the critic sees of `rows`, of one side."""
+        if self.joint is None:
+            return self._viewed(rows, moment)
+        parts = self.joint.split(rows)
+        seen = [self._viewed(part, moment) if i in self.joint.viewed else part for i, part in enumerate(parts)]
+        return self.joint.join(*seen)
+
+    def _viewed(self, rows: Tensor, moment: Moment) -> Tensor:
         rows = self.view(rows, moment)
         for one in self.regularisers:
             rows = one.view(rows, moment)
@@ -112,14 +136,27 @@ def step(
         x = batches()
         z = _noise(generator, len(x), moment)
         with torch.set_grad_enabled(turn == rules.n_critic - 1):
-            y = generator(z)
-        figures = _critic_step(rules, critic, descend_critic, x, y.detach(), moment)
+            x, y = data_rows(generator, x, moment.draw), generator(z)
+        figures = _critic_step(rules, critic, descend_critic, x.detach(), y.detach(), moment)
     return figures | _generator_step(rules, generator, descend_generator, critic, x, z, y, moment)
 
 
 def _noise(generator: Generator, n: int, moment: Moment) -> Tensor:
     draw = moment.draw
     return draw.mine(generator.noise(draw.world_size * n, generator=draw.generator))
+
+
+def emitter(generator: Generator | nn.Module) -> Callable[[Tensor], Tensor]:
+    """What gives data rows for noise: the generator itself, or its `emit` where its call gives more than those."""
+    found: Callable[[Tensor], Tensor] = getattr(generator, "emit", generator)
+    return found
+
+
+def data_rows(generator: Generator | nn.Module, x: Tensor, draw: Draw) -> Tensor:
+    """What the critic sees of data `x`: as they are, or as the generator joins them."""
+    join = getattr(generator, "data", None)
+    rows: Tensor = x if join is None else join(x, draw)
+    return rows
 
 
 # ---- the critic
@@ -140,7 +177,7 @@ def _critic_step(
         one.after(scene.weights)
     a, b = scene.a.detach(), scene.b.detach()
     figures = {"critic_loss": loss.detach(), "penalty": charge.detach()}
-    if a.dim() > 1:
+    if "gap" not in rules.figures:
         return figures
     return figures | {"gap": a.mean() - b.mean(), "accuracy": (a > b).float().mean()}
 
@@ -176,11 +213,19 @@ def critic_loss(rules: Rules, scene: Scene) -> tuple[Tensor, Tensor]:
 def _mean(
     objective: Objective, loss: Callable[[Tensor, Tensor], Tensor] | None, draw: Draw
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """The mean of a loss over this process's rows; of a joint loss, over the rows of all."""
+    """The mean of a loss over this process's rows; of a joint loss, over those of all; of several games, their sum."""
     assert loss is not None
-    if objective.joint and draw.world_size > 1:
-        return lambda a, b: loss(draw.gather(a), draw.gather(b)).mean()
-    return lambda a, b: loss(a, b).mean()
+    taken = loss
+
+    def mean(a: Tensor, b: Tensor) -> Tensor:
+        if objective.joint and draw.world_size > 1:
+            a, b = draw.gather(a), draw.gather(b)
+        if a.dim() > 1 and objective.reads == "scores":
+            games = zip(a.unbind(1), b.unbind(1), strict=True)
+            return torch.stack([taken(one, other).mean() for one, other in games]).sum()
+        return taken(a, b).mean()
+
+    return mean
 
 
 # ---- the generator
@@ -199,15 +244,30 @@ def _generator_step(
     inertia = _Inertia(rules.regularisers, generator)
     if rules.lambda_1 is None:
         loss = generator_loss(rules, critic, x, y, moment)
-        descend(inertia(loss))
-        return {"generator_loss": loss.detach()}
+        owed = _owed(rules, generator, critic, x, y, z, moment)
+        descend(inertia(loss + sum(owed.values())))
+        return {"generator_loss": loss.detach(), **{name: charge.detach() for name, charge in owed.items()}}
+    if x.requires_grad:
+        raise InputError("the target step moves samples only, and this model's data side moves too; leave lambda_1 out")
     target = move(rules, critic, x, y, moment)
     for turn in range(rules.regressions):
-        loss = regression_loss(generator(z) if turn else y, target)
+        y = generator(z) if turn else y
+        loss = regression_loss(y, target)
+        owed = _owed(rules, generator, critic, x, y, z, moment)
         if turn == 0:
-            first = loss.detach()
-        descend(inertia(loss))
-    return {"generator_loss": first}
+            first = {"generator_loss": loss.detach(), **{name: charge.detach() for name, charge in owed.items()}}
+        descend(inertia(loss + sum(owed.values())))
+    return first
+
+
+def _owed(
+    rules: Rules, generator: Generator, critic: nn.Module | None, x: Tensor, y: Tensor, z: Tensor, moment: Moment
+) -> dict[str, Tensor]:
+    """What the generator pays besides the objective: the mean of every charge."""
+    if not rules.charges or critic is None:
+        return {}
+    owed = generator.owes(_play(rules, critic, x, y, moment), z)  # type: ignore[attr-defined]
+    return {name: owed[name].mean() for name in rules.charges}
 
 
 class _Inertia:
@@ -232,23 +292,30 @@ def generator_loss(rules: Rules, critic: nn.Module | None, x: Tensor, y: Tensor,
     if objective.reads == "data":
         return loss(x.flatten(1), y.flatten(1))
     assert critic is not None
-    score = rules.scores(critic, moment)
-    see: Score = score({})
+    play = _play(rules, critic, x, y, moment)
+    see = play.critic
     if objective.reads == "features":
         see = rules.scores(_Hidden(critic), moment)({})
     else:
         for one in rules.regularisers:
-            play = Play(see, critic, score, x, y, moment, _mean(objective, objective.critic, moment.draw))
             against = one.opponent(play)
             see = against if against is not None else see
-    if objective.paired:
-        with torch.no_grad():
-            a = see(x)
+    if x.requires_grad:
+        a, b = see(x), see(y)
+        return loss(a, b) if objective.reads == "features" else play.loss(b, a)
+    if not objective.paired:
         b = see(y)
-    else:
-        b = see(y)
-        a = torch.zeros_like(b)
-    return loss(a, b)
+        return loss(torch.zeros_like(b), b)
+    with torch.no_grad():
+        a = see(x)
+    return loss(a, see(y))
+
+
+def _play(rules: Rules, critic: nn.Module, x: Tensor, y: Tensor, moment: Moment) -> Play:
+    """The game as the generator finds it."""
+    assert rules.objective is not None
+    score = rules.scores(critic, moment)
+    return Play(score({}), critic, score, x, y, moment, _mean(rules.objective, rules.objective.critic, moment.draw))
 
 
 class _Hidden(nn.Module):

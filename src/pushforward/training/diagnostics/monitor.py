@@ -38,6 +38,8 @@ from torch import Tensor, nn
 from ...errors import InputError
 from ...objectives import Objective
 from ..batches import derive
+from ..draw import Draw
+from ..step import data_rows, emitter
 from . import collapse, hopping
 from . import critic as scores
 from .clusters import count, enough, fit_clusters, fit_space
@@ -134,11 +136,11 @@ class Monitor:
         """
         players = cast("Generator", generator), cast("Generator", average)
         noise = players[0].noise(self.samples, generator=self._rng("noise")).to(self.train.device)
-        y, mean = (_by_chunks(player, noise) for player in players)
+        y, mean = (_by_chunks(emitter(player), noise) for player in players)
         raw, averaged = self.space(y.float().cpu()), self.space(mean.float().cpu())
         if not bool(raw.isfinite().all() and averaged.isfinite().all()):
             return {}
-        figures = self._of_critic(critic, objective, y) if critic is not None else {}
+        figures = self._of_critic(critic, objective, players[0], noise) if critic is not None else {}
         cluster = self.clusters.assign(raw)
         return figures | self._of_average(cluster, raw, averaged) | self._of_hops(step, cluster)
 
@@ -180,11 +182,19 @@ class Monitor:
             "modes_found": float(found.sum()),
         }
 
-    def _of_critic(self, network: nn.Module, objective: Objective | None, y: Tensor) -> dict[str, float]:
+    def _of_critic(
+        self, network: nn.Module, objective: Objective | None, generator: Generator, noise: Tensor
+    ) -> dict[str, float]:
         """What the critic's scores say; nothing where it does not give one finite score per row."""
-        y = y[: self.scored]
-        a, b = (_by_chunks(network, rows).float().cpu() for rows in (self.train, y))
-        if b.shape != (len(y),) or not bool(a.isfinite().all() and b.isfinite().all()):
+
+        def of_data(rows: Tensor) -> Tensor:
+            draw = Draw(torch.Generator(rows.device).manual_seed(derive(self.seed, "diagnostics", "data")))
+            parts = (data_rows(generator, part, draw) for part in rows.split(_CHUNK))
+            return torch.cat([network(part) for part in parts]).float().cpu()
+
+        noise = noise[: self.scored]
+        a, b = of_data(self.train), _by_chunks(lambda z: network(generator(z)), noise).float().cpu()
+        if b.shape != (len(noise),) or not bool(a.isfinite().all() and b.isfinite().all()):
             return {}
         figures = {"critic_auc_train": scores.auc(a, b).value}
         scored = objective is not None and objective.reads == "scores"
@@ -192,7 +202,7 @@ class Monitor:
             figures["saturation"] = scores.saturation(objective, a, b)
         if self.held is None:
             return figures
-        h = _by_chunks(network, self.held).float().cpu()
+        h = of_data(self.held)
         held, (over, z) = scores.auc(h, b), scores.mann_whitney(a, h)
         slope, error = scores.calibration(h, b)
         figures |= {
