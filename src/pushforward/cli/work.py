@@ -20,12 +20,6 @@ INTERRUPTED = 130
 AUDITED = 0.2  # share held out for --until where --holdout says nothing
 
 
-def models_by_name() -> dict[str, type]:
-    from ..models import GAN, Drifting, ScoreDifference
-
-    return {"gan": GAN, "score-difference": ScoreDifference, "drifting": Drifting}
-
-
 def clear_run(path: Path) -> None:
     """Remove an earlier run at `path`; refuse a folder that is none, whatever `--force` says."""
     if not path.exists():
@@ -51,15 +45,14 @@ def fit_run(
 ) -> int:
     """Fit, save in the folder `out`, and return the exit status (130 where the user stopped it)."""
     from ..data import sources
+    from ..models import by_name
     from ..objectives import objective
     from ..training.regularisers import parse
 
-    known = models_by_name()
-    if model not in known:
-        raise InputError(f"--model {model}: no such model; known: {', '.join(sorted(known))}")
+    family = by_name(model)
     named = {name: value for name, value in parameters.items() if value is not None}
     for name in named:
-        if name not in known[model].parameter_names():  # type: ignore[attr-defined]
+        if name not in family.parameter_names():
             raise InputError(
                 f"--{name.replace('_', '-')} is not for --model {model}; leave it out, or take --model gan"
             )
@@ -72,7 +65,7 @@ def fit_run(
         holdout = AUDITED  # the auditor needs rows; kept in RUN/data like any holdout
     if holdout > 0:
         dataset, held = dataset.split(holdout, seed=parameters["seed"])
-    estimator = known[model](**named)
+    estimator = family(**named)
     leads = os.environ.get("RANK", "0") == "0"  # under torchrun one process writes and speaks for all
     if force and not resume and leads:
         clear_run(out)
@@ -82,16 +75,16 @@ def fit_run(
         Console(stderr=True).print("Stopped before the first step: there is nothing to save yet.")
         return INTERRUPTED
     if not leads:
-        return INTERRUPTED if estimator.interrupted_ else 0
+        return INTERRUPTED if getattr(estimator, "interrupted_", False) else 0
     if held is not None:
         _keep_parts(out / "data", {"train": dataset, "holdout": held}, share=holdout, seed=parameters["seed"])
     console = Console()
-    if estimator.interrupted_:
+    if getattr(estimator, "interrupted_", False):
         console.print(
             f"Stopped at step {estimator.steps_done_:,}; go on by the same command with --resume.", highlight=False
         )
         return INTERRUPTED
-    if estimator.closing_:
+    if getattr(estimator, "closing_", None):
         console.print(estimator.closing_["sentence"], highlight=False)
     console.print(
         f"Fitted and saved in {out}. Draw from it: pushforward sample {out} -n 1000 --out FILE", highlight=False

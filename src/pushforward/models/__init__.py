@@ -8,13 +8,69 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .bigan import BiGAN
+    from .classical import KDE, PPCA, Bootstrap, Copula, Gaussian, Independent, Mixture, Trees
     from .flows import Drifting, ScoreDifference
     from .folder import describe_run
     from .gan import GAN
+    from .infogan import InfoGAN
+    from .semi_supervised import SemiSupervised
 
-__all__ = ["GAN", "Drifting", "ScoreDifference", "describe_run", "load"]
+__all__ = [
+    "GAN",
+    "KDE",
+    "PPCA",
+    "BiGAN",
+    "Bootstrap",
+    "Copula",
+    "Drifting",
+    "Gaussian",
+    "Independent",
+    "InfoGAN",
+    "Mixture",
+    "ScoreDifference",
+    "SemiSupervised",
+    "Trees",
+    "describe_run",
+    "load",
+]
 
-CLASSES = {"GAN": "gan", "ScoreDifference": "flows", "Drifting": "flows"}  # and the file of each
+CLASSES = {  # and the file of each
+    "GAN": "gan",
+    "ScoreDifference": "flows",
+    "Drifting": "flows",
+    "BiGAN": "bigan",
+    "InfoGAN": "infogan",
+    "SemiSupervised": "semi_supervised",
+    **dict.fromkeys(
+        ("Gaussian", "PPCA", "Mixture", "KDE", "Independent", "Copula", "Trees", "Bootstrap"), "classical"
+    ),
+}
+
+NAMES = {  # of the command line
+    "gan": "GAN",
+    "score-difference": "ScoreDifference",
+    "drifting": "Drifting",
+    "bigan": "BiGAN",
+    "infogan": "InfoGAN",
+    "gaussian": "Gaussian",
+    "ppca": "PPCA",
+    "mixture": "Mixture",
+    "kde": "KDE",
+    "independent": "Independent",
+    "copula": "Copula",
+    "trees": "Trees",
+    "bootstrap": "Bootstrap",
+}
+
+
+def by_name(name: str) -> Any:
+    """The class of the model `name` of `NAMES`; `InputError` lists the known ones."""
+    from ..errors import InputError
+
+    if name not in NAMES:
+        raise InputError(f"model {name!r}: no such model; known: {', '.join(sorted(NAMES))}")
+    return __getattr__(NAMES[name])
 
 
 def __getattr__(name: str) -> Any:
