@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from . import encoding as encoding
 from . import judging as judging  # its commands join the application
+from . import translating as translating
 from .options import column_types, must_be_new
 from .shared import DATA, ColumnOption, ForceOption, KindName, KindOption, LogName, SeedOption, app, print_rows
 
@@ -69,6 +71,27 @@ def fit(
         str | None,
         typer.Option("--regularise", metavar="NAMES", help="Such as r1+r2 or gp:10+pack:2 (see `regularisers`)."),
     ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--given",
+            metavar="COLUMN|FILE",
+            help="Learn the rest given this column (again for more); beside images or points, a file of labels or "
+            "vectors, or `label` for the classes of an image folder.",
+        ),
+    ] = None,
+    conditioning: Annotated[
+        str | None,
+        typer.Option("--conditioning", help="How --given works: concat, projection, auxiliary, film, joined by +."),
+    ] = None,
+    balance: Annotated[
+        float | None,
+        typer.Option("--balance", min=0.0, max=1.0, help="From 0, as in the data, to 1, all given levels alike."),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="DATA", help="For cyclegan and pix2pix: the domain to translate to."),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Training steps; by default from the data.")
     ] = None,
@@ -108,6 +131,8 @@ def fit(
         parameters={
             "objective": objective,
             "regularise": regularise,
+            "conditioning": conditioning,
+            "balance": balance,
             "steps": steps,
             "batch_size": batch_size,
             "until": until,
@@ -117,6 +142,8 @@ def fit(
         holdout=holdout,
         kind=kind.value if kind else None,
         columns=column_types(column),
+        given=given,
+        to=to,
         log=log.value if log else None,
         resume=resume,
         force=force,
@@ -127,8 +154,27 @@ def fit(
 @app.command()
 def sample(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a fitted model.")],
-    n: Annotated[int, typer.Option("-n", min=1, help="How many to draw.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write them; the ending says how.")],
+    n: Annotated[int | None, typer.Option("-n", min=1, help="How many to draw.")] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--given",
+            metavar="COLUMN=VALUE",
+            help="What they are to meet (again for more): cut=Ideal, cut=Ideal|Fair, 'price>5000', price=100..200, "
+            "cut=Ideal:.5|Fair:.5; or a file of conditions, one for each; for an imputer, rows with holes to fill.",
+        ),
+    ] = None,
+    refine: Annotated[
+        str | None,
+        typer.Option("--refine", metavar="NAME", help="Let the critic improve them: mh, drs, ... (see `refinements`)."),
+    ] = None,
+    real: Annotated[
+        str | None,
+        typer.Option(
+            "--real", metavar="DATA", help="Rows to calibrate the critic by; by default those that RUN holds out."
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="The same seed draws the same samples.")] = None,
     force: ForceOption = False,
 ) -> None:
@@ -136,17 +182,33 @@ def sample(
     from .work import sample_run
 
     must_be_new(out, "--out FILE", force=force)
-    sample_run(run, n, out, seed=seed, force=force)
+    sample_run(run, n, out, given=given, refine=refine, real=real, seed=seed, force=force)
 
 
 @app.command()
 def show(
     path: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="A run folder, or a file of samples.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with pictures of all the run can do.")
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            metavar="DATA",
+            help="Real rows for --html; by default those that RUN holds out. Twice for a translator: rows of A, of B.",
+        ),
+    ] = None,
+    force: ForceOption = False,
 ) -> None:
-    """Print what a run is and how it went, or how a file of samples was made."""
-    from .show import describe, print_description
+    """Print what a run is and how it went, or how a file of samples was made; --html draws a run."""
+    from .show import describe, print_description, write_page
 
+    if html is not None or data:
+        write_page(path, html, data, force=force)
+        if not as_json:
+            return
     description = describe(path)
     if as_json:
         print(json.dumps(description, indent=2, default=str))
@@ -176,3 +238,17 @@ def regularisers(
 
     rows = {name: {"does": one.does, "number": one.number, "source": one.source} for name, one in REGULARISERS.items()}
     print_rows("Regularisers", rows, as_json=as_json)
+
+
+@app.command()
+def refinements(
+    as_json: Annotated[bool, typer.Option("--json", help="Print every field as JSON.")] = False,
+) -> None:
+    """List the ways in which a critic may improve samples: what each does, and who proposed it."""
+    from ..models.refine import METHODS
+
+    print_rows(
+        "Refinements",
+        {name: {"does": one.does, "source": one.source} for name, one in METHODS.items()},
+        as_json=as_json,
+    )

@@ -1,4 +1,4 @@
-"""`pushforward show`: what a run folder or a file of samples is, how it was made, how it went."""
+"""`pushforward show`: what a run folder or a file of samples is, how it was made and went; the page of a run."""
 
 from __future__ import annotations
 
@@ -9,17 +9,35 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from .options import must_be_new
 
 _BARS = "▁▂▃▄▅▆▇█"
 
 
 def describe(path: Path) -> dict[str, Any]:
     """A JSON-able description of the run folder or data file at `path`."""
+    return _describe_run(path) if _is_run(path) else _describe_data(path)
+
+
+def _is_run(path: Path) -> bool:
     if not path.exists():
         raise InputError(f"{path}: no such run folder or file; check the path")
-    if path.is_dir() and ((path / "model.json").exists() or (path / "checkpoints").exists()):
-        return _describe_run(path)
-    return _describe_data(path)
+    return path.is_dir() and any((path / name).exists() for name in ("model.json", "checkpoints"))
+
+
+def write_page(path: Path, html: Path | None, data: Sequence[str] | None, *, force: bool) -> None:
+    """Write the page of the run in the folder `path` to `html`; `data`: real rows to hold against it."""
+    from rich.console import Console
+
+    from ..report import run_page
+
+    if html is None:
+        raise InputError("--data is for the page of a run; give --html FILE too, or leave it out")
+    if not _is_run(path):
+        raise InputError(f"{path}: is no run folder, and only a run has a page; leave --html out, or give a run")
+    must_be_new(html, "--html FILE", force=force)
+    run_page(path, html, data=list(data) if data else None, force=force)
+    Console(stderr=True).print(f"Wrote {html}.", highlight=False)
 
 
 def _describe_run(path: Path) -> dict[str, Any]:

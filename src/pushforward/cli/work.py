@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from ..errors import InputError
+from . import given as words
 from .options import SUFFIXES
 
 if TYPE_CHECKING:
     from ..data.dataset import Dataset, Kind
 
 INTERRUPTED = 130
+ANY = "any"  # --given any: whatever is there, learned by the imputer
 AUDITED = 0.2  # share held out for --until where --holdout says nothing
 
 
@@ -39,6 +43,8 @@ def fit_run(
     holdout: float,
     kind: Kind | None,
     columns: Mapping[str, str] | None,
+    given: Sequence[str] | None = None,
+    to: str | None = None,
     log: str | None,
     resume: bool,
     force: bool,
@@ -49,6 +55,8 @@ def fit_run(
     from ..objectives import objective
     from ..training.regularisers import parse
 
+    if given == [ANY] and model in ("gan", "imputer"):
+        model, given = "imputer", None
     family = by_name(model)
     named = {name: value for name, value in parameters.items() if value is not None}
     for name in named:
@@ -56,28 +64,47 @@ def fit_run(
             raise InputError(
                 f"--{name.replace('_', '-')} is not for --model {model}; leave it out, or take --model gan"
             )
+    if given:
+        words.check_model(model, family)
+    translates = hasattr(family, "translate")
+    if translates != (to is not None):
+        raise InputError(
+            f"--model {model} translates between two domains; give the other one: --to DATA"
+            if translates
+            else f"--to is not for --model {model}; leave it out, or take --model cyclegan or pix2pix"
+        )
     # unknown names are told before the data are read
-    objective(named.get("objective", "rpgan"))
+    if named.get("objective") != "none":  # the imputer's word for no game
+        objective(named.get("objective", "rpgan"))
     parse(named.get("regularise", "none"))
-    dataset = sources.read(data, kind=kind, columns=columns)
+    dataset, asked = words.attach(data, sources.read(data, kind=kind, columns=columns), given)
+    more: dict[str, Any] = {} if asked is None else {"given": asked}
     held = None
     if named.get("until") and not holdout:
         holdout = AUDITED  # the auditor needs rows; kept in RUN/data like any holdout
+    parts = {}
+    if to is not None:
+        more["to"] = sources.read(to, kind=kind, columns=columns)
     if holdout > 0:
         dataset, held = dataset.split(holdout, seed=parameters["seed"])
+        parts = {"train": dataset, "holdout": held}
+    if holdout > 0 and to is not None:
+        more["to"], other = more["to"].split(holdout, seed=parameters["seed"])
+        parts |= {"to-train": more["to"], "to-holdout": other}
     estimator = family(**named)
     leads = os.environ.get("RANK", "0") == "0"  # under torchrun one process writes and speaks for all
     if force and not resume and leads:
         clear_run(out)
     try:
-        estimator.fit(dataset, holdout=held, out=out, resume=resume, log=log, progress=leads)
+        kept = (held, other) if held is not None and to is not None else held
+        estimator.fit(dataset, holdout=kept, **more, out=out, resume=resume, log=log, progress=leads)
     except KeyboardInterrupt:  # later ones are caught by the loop, which saves
         Console(stderr=True).print("Stopped before the first step: there is nothing to save yet.")
         return INTERRUPTED
     if not leads:
         return INTERRUPTED if getattr(estimator, "interrupted_", False) else 0
-    if held is not None:
-        _keep_parts(out / "data", {"train": dataset, "holdout": held}, share=holdout, seed=parameters["seed"])
+    if parts:
+        _keep_parts(out / "data", parts, share=holdout, seed=parameters["seed"])
     console = Console()
     if getattr(estimator, "interrupted_", False):
         console.print(
@@ -86,9 +113,10 @@ def fit_run(
         return INTERRUPTED
     if getattr(estimator, "closing_", None):
         console.print(estimator.closing_["sentence"], highlight=False)
-    console.print(
-        f"Fitted and saved in {out}. Draw from it: pushforward sample {out} -n 1000 --out FILE", highlight=False
-    )
+    use = f"Translate by it: pushforward translate {out} --in DATA --out FILE"
+    if not translates:
+        use = f"Draw from it: pushforward sample {out} -n 1000 --out FILE"
+    console.print(f"Fitted and saved in {out}. {use}", highlight=False)
     return 0
 
 
@@ -104,11 +132,49 @@ def _keep_parts(folder: Path, parts: Mapping[str, Dataset], *, share: float, see
             )
 
 
-def sample_run(run: Path, n: int, out: Path, *, seed: int | None, force: bool) -> None:
-    """Draw `n` samples from the model in `run` and write them to `out`, with how they were made."""
+def sample_run(
+    run: Path,
+    n: int | None,
+    out: Path,
+    *,
+    given: Sequence[str] | None = None,
+    refine: str | None = None,
+    real: str | None = None,
+    seed: int | None,
+    force: bool,
+) -> None:
+    """Draw `n` samples from the model in `run`, that meet `given` or that its critic refines, and write them to `out`
+    with how they were made."""
     from ..data import sources
     from ..models import load
 
-    dataset = load(run).sample_dataset(n, seed=seed)
+    model = load(run)
+    more = _refinement(run, refine, real)
+    with warnings.catch_warnings():  # they are in the report
+        warnings.simplefilter("ignore")
+        asked = words.asked(model, given)
+        if more and "refine" not in inspect.signature(model.sample_dataset).parameters:
+            raise InputError(
+                f"{run}: a {type(model).__name__} has no critic to refine by; leave --refine out, or fit a GAN"
+            )
+        if n is None and not (asked is not None and hasattr(model, "fill")):
+            raise InputError("-n N: say how many samples to draw")
+        dataset = model.sample_dataset(n, seed=seed, **more, **({} if asked is None else {"given": asked}))
     sources.write(dataset, out, made_by=dataset.made_by, force=force)
-    Console().print(f"Wrote {n:,} samples to {out}.", highlight=False)
+    for sentence in words.told(dataset.made_by):
+        Console().print(sentence, highlight=False, markup=False)
+    Console().print(f"Wrote {len(dataset):,} samples to {out}.", highlight=False)
+
+
+def _refinement(run: Path, refine: str | None, real: str | None) -> dict[str, Any]:
+    """What `sample` takes for --refine and --real."""
+    from ..data import sources
+    from ..models.refine import held_out
+    from ..models.refine.methods import method
+
+    if refine is None:
+        if real is not None:
+            raise InputError("--real calibrates the critic that refines; give --refine NAME, or leave it out")
+        return {}
+    method(refine)  # an unknown one is told before anything is read
+    return {"refine": refine, "real": held_out(run) if real is None else sources.read(real)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ class Rows:
         return len(self.u)
 
 
-def fit(codec: TableCodec, rows: Tensor, *, seed: int, components: int) -> Coordinates | None:
+def fit(codec: TableCodec, rows: Tensor, *, seed: int, components: int, fixed: Collection[int]) -> Coordinates | None:
     """See `Coordinates.fit`."""
     k = codec.n_numeric
     if k == 0 or len(rows) < c.FEWEST_ROWS:
@@ -48,7 +48,7 @@ def fit(codec: TableCodec, rows: Tensor, *, seed: int, components: int) -> Coord
     chosen = torch.randperm(len(rows), generator=generator)[: c.FIT_ROWS]
     scales = tuple(_scale(m, _offset(f.column)) for m, f in zip(codec.marginals, _numbers(codec), strict=True))
     data, seen, present = _rows(codec, rows[chosen].cpu(), scales)
-    order, straight = _order(data.take(torch.arange(min(len(data), c.ORDER_ROWS))), scales)
+    order, straight = _order(data.take(torch.arange(min(len(data), c.ORDER_ROWS))), scales, fixed)
     low, high = _bounds(data)
     start = Coordinates(order, straight, (True,) * k, (0.0,) * k, seen, present, scales, (), {"low": low, "high": high})
     held = min(5000, len(data) // 5)
@@ -58,7 +58,7 @@ def fit(codec: TableCodec, rows: Tensor, *, seed: int, components: int) -> Coord
     layers = _train(start, train, components, generator)
     fitted = replace(start, arrays={**start.arrays, **layers})
     gain = _gain(fitted, valid)
-    active = tuple(g > c.LEAST_GAIN for g in gain)
+    active = tuple(g > c.LEAST_GAIN and j not in fixed for j, g in enumerate(gain))
     if not any(active):
         return None
     return replace(fitted, active=active, gain=gain, ranks=_ranks(fitted, data))
@@ -121,7 +121,7 @@ def _bounds(data: Rows) -> tuple[Tensor, Tensor]:
     return torch.minimum(low, torch.zeros(())), torch.maximum(high, torch.zeros(()))
 
 
-def _order(data: Rows, scales: Sequence[Monotone]) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+def _order(data: Rows, scales: Sequence[Monotone], fixed: Collection[int]) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     """The order of the slots, first to last, and which of them are measured by w; see the coordinates' docstring."""
     k = data.u.shape[1]
     features = torch.cat([torch.ones(len(data), 1), data.u.clamp(-3.5, 3.5), data.w.clamp(-5, 5), data.cats], 1)
@@ -133,7 +133,7 @@ def _order(data: Rows, scales: Sequence[Monotone]) -> tuple[tuple[int, ...], tup
         others = [(j, [i for i in rest if i != j]) for j in rest]
         explained = {j: _explained(data, j, features, gram, k, past, density[j]) for j, past in others}
         by_w = {j: w > max(u, c.NARROW) for j, (u, w) in explained.items()}
-        last = max(rest, key=lambda j: explained[j][by_w[j]])
+        last = max(rest, key=lambda j: (j not in fixed, explained[j][by_w[j]]))
         straight[last] = by_w[last]
         order.append(last)
         rest.remove(last)

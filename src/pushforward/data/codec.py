@@ -63,6 +63,7 @@ CODECS = {
     "images": ("images", "ImageCodec"),
     "table": ("tables", "TableCodec"),
     "joint": ("joint", "JointCodec"),
+    "pairs": ("pairs", "PairsCodec"),
 }
 
 

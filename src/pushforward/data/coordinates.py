@@ -18,6 +18,9 @@ A slot for which none of this explains held-out rows better than its own margina
 few rows, or on independent columns, the map is the identity. If F were the true conditional law, e would be N(0, I) and
 independent of c; the adversarial game is played on what is left.
 
+`fixed` slots come first and stay as they are, e_j = u_j, so that a row's values there alone say what is in them: a
+generator can be given them, and the rest of the map is conditional on them.
+
 The order goes from heaped and hard to predict (first) to determined by the others (last): backwards, the slot
 whose residual given all the others explains most nats is put last, and so on.
 """
@@ -25,7 +28,7 @@ whose residual given all the others explains most nats is put last, and so on.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -115,16 +118,22 @@ class Coordinates:
 
     @classmethod
     def fit(
-        cls, codec: TableCodec, rows: Float[Tensor, "n m"], *, seed: int = 0, components: int = COMPONENTS
+        cls,
+        codec: TableCodec,
+        rows: Float[Tensor, "n m"],
+        *,
+        seed: int = 0,
+        components: int = COMPONENTS,
+        fixed: Collection[int] = (),
     ) -> Coordinates | None:
         """Fitted on the training `rows` that `codec`, without coordinates yet, encoded; None where there is nothing to
         do: fewer than `FEWEST_ROWS` rows, no number, or no slot that anything else in the row explains.
 
-        components: of the mixtures. With 1 the map only shifts and scales.
+        components: of the mixtures. With 1 the map only shifts and scales. fixed: slots to be left as they are.
         """
         from ._coordinates_fit import fit
 
-        return fit(codec, rows, seed=seed, components=components)
+        return fit(codec, rows, seed=seed, components=components, fixed=fixed)
 
     def forward(self, numeric: Float[Tensor, "n k"], onehot: Float[Tensor, "n c"]) -> Float[Tensor, "n k"]:
         """The coordinates e of latents u, given the one-hot groups of the same rows; 0 where a slot holds no number."""

@@ -35,10 +35,15 @@ Opener = Callable[[], io.IOBase]
 
 def read_folder(path: Path) -> tuple[Tensor, dict[str, Any] | None]:
     """The images under the folder `path` in the order of their names, uint8 `(n, c, h, w)`, and their record."""
-    found = sorted(f for f in path.rglob("*") if f.suffix.lower() in ENDINGS and f.is_file() and not _hidden(f, path))
+    found = files_in(path)
     if not found:
         raise InputError(f"{path}: the folder holds no images ({', '.join(sorted(ENDINGS))}); choose another")
     return _decode([(str(f), _file_opener(f)) for f in found], str(path))
+
+
+def files_in(path: Path) -> list[Path]:
+    """The pictures under the folder `path`, in the order in which they are read."""
+    return sorted(f for f in path.rglob("*") if f.suffix.lower() in ENDINGS and f.is_file() and not _hidden(f, path))
 
 
 def read_one(path: Path) -> tuple[Tensor, dict[str, Any] | None]:

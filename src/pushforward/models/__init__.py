@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .bigan import BiGAN
     from .classical import KDE, PPCA, Bootstrap, Copula, Gaussian, Independent, Mixture, Trees
+    from .cyclegan import CycleGAN
     from .flows import Drifting, ScoreDifference
     from .folder import describe_run
     from .gan import GAN
+    from .imputing import Imputer
     from .infogan import InfoGAN
+    from .paired import Pix2Pix
     from .semi_supervised import SemiSupervised
 
 __all__ = [
@@ -23,11 +26,14 @@ __all__ = [
     "BiGAN",
     "Bootstrap",
     "Copula",
+    "CycleGAN",
     "Drifting",
     "Gaussian",
+    "Imputer",
     "Independent",
     "InfoGAN",
     "Mixture",
+    "Pix2Pix",
     "ScoreDifference",
     "SemiSupervised",
     "Trees",
@@ -41,10 +47,11 @@ CLASSES = {  # and the file of each
     "Drifting": "flows",
     "BiGAN": "bigan",
     "InfoGAN": "infogan",
+    "CycleGAN": "cyclegan",
+    "Pix2Pix": "paired",
     "SemiSupervised": "semi_supervised",
-    **dict.fromkeys(
-        ("Gaussian", "PPCA", "Mixture", "KDE", "Independent", "Copula", "Trees", "Bootstrap"), "classical"
-    ),
+    "Imputer": "imputing",
+    **dict.fromkeys(("Gaussian", "PPCA", "Mixture", "KDE", "Independent", "Copula", "Trees", "Bootstrap"), "classical"),
 }
 
 NAMES = {  # of the command line
@@ -53,6 +60,9 @@ NAMES = {  # of the command line
     "drifting": "Drifting",
     "bigan": "BiGAN",
     "infogan": "InfoGAN",
+    "cyclegan": "CycleGAN",
+    "pix2pix": "Pix2Pix",
+    "imputer": "Imputer",
     "gaussian": "Gaussian",
     "ppca": "PPCA",
     "mixture": "Mixture",

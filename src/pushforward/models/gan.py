@@ -11,22 +11,38 @@ with Adam (beta1 = 0), falling learning rate and gamma, and samples drawn from t
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from ..data.codec import Codec
+from ..data.dataset import Dataset
+from ..data.joint import JointCodec
 from ..errors import InputError
+from ..nets.conditional import parse_ways
 from ..objectives import Objective, objective
+from ..training.progress import Reporter
 from ..training.regularisers import check_pairs, parse
 from ..training.regularisers.table import Words
 from ..witness import Link
-from .one_pass import OnePass
+from . import given as conditions
+from . import setup
+from .networks import Recipe
+from .one_pass import OnePass, rows_of
+from .representation import Represents
 from .setup import Game
+
+Self = TypeVar("Self", bound="GAN")
 
 R1_R2 = "r1+r2"
 
 
-class GAN(OnePass):
+class GAN(Represents, OnePass):
     """A generative adversarial network for points `(n, d)`, tables and images, with defaults for each.
 
     objective: a name of `objectives.OBJECTIVES`, or an `Objective` or `Link`.
@@ -46,6 +62,9 @@ class GAN(OnePass):
     networks: your own (generator, critic) modules, of which copies are trained: the generator has
         `noise(n, *, generator)` and `forward(noise)`, the critic gives one score per row. Such a model cannot be
         saved in a folder.
+    conditioning: how what is given (`fit(..., given=)`) works, names of `nets.conditional.WAYS` joined by `+`; by
+        default `concat`, for images `film+projection`. class_weight: of what an auxiliary classifier says.
+    balance: from 0 (rare levels are met as often as in the data) to 1 (all levels of a given column alike).
     until: `indistinguishable` lets an auditor end the run (see `training.stopping`): when the upper confidence bound
         of its AUC is under `tolerance`, or when it sees no progress any more.
     checkpoint_every: steps between two checkpoints (default: 30 seconds).
@@ -54,6 +73,9 @@ class GAN(OnePass):
 
     Learned: see `OnePass`.
     """
+
+    _columns: tuple[str, ...] = ()  # of the data, that are given
+    _given: conditions.Given | None = None  # while it is fitted
 
     def __init__(
         self,
@@ -74,6 +96,9 @@ class GAN(OnePass):
         width: int | None = None,
         depth: int | None = None,
         networks: tuple[nn.Module, nn.Module] | None = None,
+        conditioning: str | None = None,
+        class_weight: float = 1.0,
+        balance: float = 0.0,
         until: str | None = None,
         tolerance: float = 0.55,
         checkpoint_every: int | None = None,
@@ -97,6 +122,9 @@ class GAN(OnePass):
         self.width = width
         self.depth = depth
         self.networks = networks
+        self.conditioning = conditioning
+        self.class_weight = class_weight
+        self.balance = balance
         self.until = until
         self.tolerance = tolerance
         self.checkpoint_every = checkpoint_every
@@ -115,6 +143,13 @@ class GAN(OnePass):
         if self.regularise is not None:
             for sentence in check_pairs(played, [name for name, _ in named]):
                 warnings.warn(sentence, stacklevel=3)
+        ways = parse_ways(self.conditioning) if self.conditioning else ()
+        if not 0 <= self.balance <= 1:
+            raise InputError(f"balance is between 0 (as in the data) and 1 (all levels alike), not {self.balance!r}")
+        if not self.class_weight > 0:
+            raise InputError(f"class_weight must be a positive number, not {self.class_weight!r}")
+        if "auxiliary" in ways and played.critic is not None:
+            words = [*([words] if isinstance(words, str) else words), conditions.Auxiliary(self.class_weight)]
         return Game(
             objective=played,
             regularise=words,
@@ -126,3 +161,70 @@ class GAN(OnePass):
             optimiser=self.optimiser,
             own=self.networks,
         )
+
+    # ---- what is given
+
+    def fit(
+        self: Self,
+        data: Any,
+        *,
+        holdout: Any = None,
+        given: Any = None,
+        out: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        log: str | None = None,
+        progress: bool | Reporter = True,
+    ) -> Self:
+        """As `OnePass.fit`; with `given`, the generator learns the rows' law conditional on it.
+
+        given: names of columns of a table; numbers of columns of points; or, beside points or images, labels `(n,)`,
+            vectors `(n, k)`, a table of n rows, or a file of any of these. What is asked of samples later: see
+            `sample`. holdout: where conditions stand beside the data, (rows, their conditions).
+        """
+        setup.check(self)
+        self._game()
+        dataset = rows_of(data)
+        self._columns = ()
+        if given is not None:
+            dataset, self._columns = conditions.attach(dataset, given)
+        self._refuse_given(dataset)
+        held = None if holdout is None else conditions.attach_held(dataset, holdout, self._columns)
+        if out is not None and resume:
+            conditions.same(Path(out), self._columns)
+        try:
+            return self._fit(dataset, held, out=out, resume=resume, log=log, progress=progress)
+        finally:
+            self._given = None
+
+    def _refuse_given(self, dataset: Dataset) -> None:
+        if not self._columns and dataset.given is None:
+            if self.conditioning is not None or self.balance:
+                raise InputError("conditioning and balance are about what is given, and nothing is; give fit `given`")
+        elif self.networks is not None:
+            raise InputError("networks of your own cannot be given conditions; leave networks or given out")
+
+    def _codec(self, dataset: Dataset) -> tuple[Codec, Tensor]:
+        return setup.encode(dataset, self.seed, self._columns)
+
+    def _recipe(self, codec: Codec, game: Game) -> Recipe:
+        return super()._recipe(conditions.of_data(codec), game)
+
+    def _describe(self, codec: Codec, rows: Tensor) -> dict[str, Any]:
+        if not self._columns and not isinstance(codec, JointCodec):
+            return {}
+        self._given = conditions.find(codec, self._columns, rows)
+        ways = self.conditioning or conditions.DEFAULT_WAYS[codec.kind]
+        return {"given": conditions.describe(self._given, self._columns, ways, self.balance)}
+
+    def _chances(self) -> Tensor | None:
+        return self._given.chances(self.balance) if self._given else None
+
+    def _networks(
+        self, codec: Codec, network: Mapping[str, Any], generator: torch.Generator
+    ) -> tuple[nn.Module, nn.Module | None]:
+        if "given" not in network:
+            return super()._networks(codec, network, generator)
+        made, critic = conditions.networks(codec, network, generator, class_weight=self.class_weight)
+        if self._given is not None:
+            self._given.keep(made.conditions, self._chances(), seed=self.seed)  # type: ignore[arg-type]
+        return made, critic

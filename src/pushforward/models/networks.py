@@ -84,20 +84,22 @@ def build(
     depth: int,
     frequencies: Sequence[float] = (),
     steep: float = 0.0,
+    perceptron: bool = False,
     shape: Mapping[str, Any] | None,
     generator: torch.Generator,
 ) -> tuple[nn.Module, nn.Module | None]:
     """(generator, critic) for the codec's data, their first weights drawn from `generator`, on its device.
 
-    `shape` is the critic's (see `nets.Shape`); None for no critic.
+    `shape` is the critic's (see `nets.Shape`); None for no critic. perceptron: for images of any size, as for tiny
+    ones: networks to which the order of the pixels says nothing.
     """
     event, sizes = codec.event_shape, {"width": width, "depth": depth}
     seen = Shape(**(shape or {}))
-    tiny = codec.kind == "images" and math.prod(event) <= TINY
+    tiny = codec.kind == "images" and (perceptron or math.prod(event) <= TINY)
     made: nn.Module
     critic: nn.Module
     if isinstance(codec, TableCodec):
-        made = TabularGenerator(codec.blocks, noise_size=noise_size, **sizes, generator=generator)
+        made = TabularGenerator(codec.blocks, noise_size=noise_size, width=width, depth=depth, generator=generator)
         critic = TabularCritic(codec.blocks, **sizes, shape=seen, generator=generator)
     elif codec.kind == "points" or tiny:
         made = MLPGenerator(event, noise_size=noise_size, **sizes, bounded=tiny, steep=steep, generator=generator)

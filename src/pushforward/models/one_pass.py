@@ -25,7 +25,7 @@ from ..training import checkpoint
 from ..training.batches import Batches, settle
 from ..training.diagnose import TrainingDiverged
 from ..training.history import History, Record
-from ..training.loop import Settings, State, run
+from ..training.loop import Monitor, Settings, State, run
 from ..training.progress import Event, Reporter, reporter
 from . import networks, saving, setup
 from .base import Estimator
@@ -34,7 +34,7 @@ from .engine import engine
 from .folder import HISTORY, MODEL, identity, read_model, versions
 from .identity import fingerprint, same_data, same_parameters
 from .setup import Game
-from .watching import Audited
+from .watching import Audited, Monitored
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -49,8 +49,9 @@ class OnePass(Estimator, ABC):
 
     Learned: `history_` (list of records), `steps_` (planned), `steps_done_`, `interrupted_`, `stopped_` (why the audit
     ended it, or empty), `closing_` (the audit's closing figure, or None), `generator_` (the averaged one), `critic_`
-    (None where there is none), `codec_`, `gamma_` (first and last weight of a zero-centred penalty), `id_` (of this
-    model, recorded with all it makes).
+    (None where there is none), `codec_`, `gamma_` (first and last weight of a zero-centred penalty), `calibration_` (of
+    the critic's scores, see `refine`; None where they say nothing of single rows), `id_` (of this model, recorded with
+    all it makes).
     """
 
     # what every family's constructor has
@@ -79,6 +80,18 @@ class OnePass(Estimator, ABC):
     def _describe(self, codec: Codec, rows: Tensor) -> dict[str, Any]:
         """What `_networks` needs beside the sizes: JSON-able, kept in `model.json`."""
         return {}
+
+    def _chances(self) -> Tensor | None:
+        """How often each training row is to be drawn, `(n,)`; None for all alike. Asked after `_describe`."""
+        return None
+
+    def _recipe(self, codec: Codec, game: Game) -> networks.Recipe:
+        """The settings that its parameters leave open."""
+        return networks.recipe(codec, velocity=game.velocity)
+
+    def _monitor(self, game: Game, codec: Codec, rows: Tensor, held: Dataset | None) -> Monitor:
+        """What looks on while it trains."""
+        return Monitored(codec, rows, held, game.objective, self.seed)
 
     def _networks(
         self, codec: Codec, network: Mapping[str, Any], generator: torch.Generator
@@ -118,7 +131,7 @@ class OnePass(Estimator, ABC):
         """
         setup.check(self)
         self._game()
-        dataset, held = _rows(data), None if holdout is None else _rows(holdout)
+        dataset, held = rows_of(data), None if holdout is None else rows_of(holdout)
         return self._fit(dataset, held, out=out, resume=resume, log=log, progress=progress)
 
     def _fit(
@@ -169,6 +182,7 @@ class OnePass(Estimator, ABC):
             for logger in fabric.loggers:
                 logger.finalize("finished")
         self._finish(state, outcome)
+        self._calibrate(dataset, held)
         if folder and fabric.is_global_zero:
             saving.write(self, folder, outcome)
         return self
@@ -210,7 +224,15 @@ class OnePass(Estimator, ABC):
         self.closing_: dict[str, Any] | None = closing.record() if closing else None
         self.interrupted_: bool = outcome == "interrupted"
         self.steps_done_: int = state.step
+        self.calibration_: dict[str, Any] | None = None
         self.id_: str = identity(saving.tensors(self))
+
+    def _calibrate(self, dataset: Dataset, held: Dataset | None) -> None:
+        """What the critic's scores are worth, by rows held out or else by training rows: `refine` builds on it."""
+        from .refine import measure
+
+        of = "training rows" if held is None else "rows held out of training"
+        self.calibration_ = measure(self, dataset if held is None else held, of=of, seed=self.seed)
 
     def _keep_last_good(self, folder: Path, state: State) -> None:
         """After a divergence the run folder holds the model of its last checkpoint, if there is one."""
@@ -222,17 +244,33 @@ class OnePass(Estimator, ABC):
 
     # ---- sample
 
-    def sample(self, n: int, *, seed: int | None = None) -> Any:
-        """`n` new rows in the kind of container that the data came in; the same `seed` draws the same rows."""
-        return to_container(self.sample_dataset(n, seed=seed))
+    def sample(
+        self, n: int, *, given: Any = None, refine: str | None = None, real: Any = None, seed: int | None = None
+    ) -> Any:
+        """`n` new rows in the kind of container that the data came in; the same `seed` draws the same rows.
 
-    def sample_dataset(self, n: int, *, seed: int | None = None) -> Dataset:
-        """`n` new rows; `made_by` says how: the tool, its version, the class, the model's id and the seed."""
+        given: what they are to meet, see `conditional.answer`. refine: how the critic is to improve them, a name of
+        `refine.METHODS`; real: rows by which it is calibrated, where those of the fit are not to do.
+        """
+        return to_container(self.sample_dataset(n, given=given, refine=refine, real=real, seed=seed))
+
+    def sample_dataset(
+        self, n: int, *, given: Any = None, refine: str | None = None, real: Any = None, seed: int | None = None
+    ) -> Dataset:
+        """`n` new rows; `made_by` says how: the tool, its version, the class, the model's id and the seed; and what
+        was asked for, or how they were refined, with how many rows were tried, where something was."""
         self._require_fitted()
         if n < 1:
             raise InputError(f"the number of samples must be at least 1, not {n}")
+        if refine is not None:
+            return self._refined(n, refine, given=given, real=real, seed=seed)
         seed = secrets.randbits(31) if seed is None else seed
-        drawn = draw(self.generator_, self.codec_, n, seed)
+        if given is None:
+            drawn, report = draw(self.generator_, self.codec_, n, seed), None
+        else:
+            from .conditional import answer
+
+            drawn, report = answer(self, n, given, seed)
         made_by = {
             "tool": "pushforward",
             "version": versions()["pushforward"],
@@ -240,7 +278,22 @@ class OnePass(Estimator, ABC):
             "model": self.id_,
             "seed": seed,
         }
-        return replace(drawn, made_by=made_by)
+        return replace(drawn, made_by=made_by if report is None else {**made_by, "given": report})
+
+    def _refined(self, n: int, method: str, *, given: Any, real: Any, seed: int | None) -> Dataset:
+        from .refine import refined
+
+        if given is not None:
+            raise InputError("given and refine cannot be had at once; sample with one of them")
+        found = refined(self, n, method, real=real, seed=seed)
+        if found.weights is not None:
+            raise InputError(
+                f"refine={method!r} weighs rows and leaves them as they are; take refine='resample', or rows with "
+                "their weights by models.refine.refined"
+            )
+        report = found.report.to_dict()
+        del report["figures"], report["method"]
+        return replace(found.dataset, made_by={**(found.dataset.made_by or {}), "refinement": report})
 
     # ---- save and load
 
@@ -272,7 +325,8 @@ class OnePass(Estimator, ABC):
             raise InputError(f"this {type(self).__name__} is not fitted yet; call fit first, or load a saved one")
 
 
-def _rows(data: Any) -> Dataset:
+def rows_of(data: Any) -> Dataset:
+    """`data` read; `InputError` for fewer than two rows."""
     dataset = read_data(data)
     if len(dataset) < 2:
         raise InputError(f"{dataset.name}: {len(dataset)} rows are not enough to learn from; give at least two")

@@ -52,6 +52,7 @@ def write(model: OnePass, folder: Path, status: str, *, weights: bool = True) ->
                 "gamma": list(model.gamma_),
                 "stopped": model.stopped_ if weights else "",
                 "closing": model.closing_ if weights else None,
+                "calibration": model.calibration_ if weights else None,
                 "data": model.data_,
             },
             "weights": digest,
@@ -81,6 +82,7 @@ def adopt(model: OnePass, folder: Path, saved: dict[str, Any]) -> None:
     model.generator_ = generator.to(device).eval().requires_grad_(False)
     model.critic_ = None if critic is None else critic.to(device).eval().requires_grad_(False)
     model.stopped_, model.closing_ = run.get("stopped", ""), run.get("closing")
+    model.calibration_ = run.get("calibration")
     model.network_, model.gamma_, model.data_ = saved["network"], tuple(run["gamma"]), run["data"]
     model.steps_, model.steps_done_ = run["steps"], run["step"]
     model.interrupted_ = run["status"] == "interrupted"
@@ -131,7 +133,7 @@ def parameters(model: OnePass) -> dict[str, Any]:
         given["regularise"] = "+".join(words)
     if "objective" in given:
         given["objective"] = _objective_name(given["objective"])
-    return given
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
 
 
 def arguments(saved: dict[str, Any]) -> dict[str, Any]:

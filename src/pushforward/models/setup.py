@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..data.codec import Codec, fit_codec
 from ..data.dataset import Dataset
+from ..data.joint import JointCodec
 from ..data.tables import TableCodec
 from ..errors import InputError
 from ..nets import Shape
@@ -31,7 +32,7 @@ from ..training.step import Rules
 from . import networks, own
 from .drawing import rng
 from .networks import Recipe
-from .watching import Along, Audited, Monitored
+from .watching import Along, Audited
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -100,14 +101,16 @@ def check(model: OnePass) -> None:
         raise InputError(f"tolerance is an AUC between 0.5 and 1, not {model.tolerance!r}")
 
 
-def encode(dataset: Dataset, seed: int) -> tuple[Codec, Tensor]:
-    """The codec fitted on `dataset`, and its rows encoded; a table's numbers in joint coordinates where any help."""
+def encode(dataset: Dataset, seed: int, columns: Sequence[str] = ()) -> tuple[Codec, Tensor]:
+    """The codec fitted on `dataset`, and its rows encoded; a table's numbers in joint coordinates where any help, but
+    for those of the given `columns`."""
     codec = fit_codec(dataset)
     rows = codec.encode(dataset, generator=rng(seed, "encode"))
     if isinstance(codec, TableCodec):
         from ..data.coordinates import Coordinates
 
-        coordinates = Coordinates.fit(codec, rows, seed=derive(seed, "coordinates"))
+        fixed = [b.start for b in codec.blocks if b.kind == "numeric" and b.column in columns]
+        coordinates = Coordinates.fit(codec, rows, seed=derive(seed, "coordinates"), fixed=fixed)
         if coordinates is not None:
             codec = codec.with_coordinates(coordinates)
             rows = codec.encode(dataset, generator=rng(seed, "encode"))
@@ -116,10 +119,11 @@ def encode(dataset: Dataset, seed: int) -> tuple[Codec, Tensor]:
 
 def plan(model: OnePass, game: Game, codec: Codec, rows: Tensor) -> Plan:
     """What `model`'s parameters leave open, from the encoded training `rows`."""
-    default = networks.recipe(codec, velocity=game.velocity)
+    default = model._recipe(codec, game)
     names = ("steps", "batch_size", "learning_rate", "noise_size", "width", "depth")
     recipe = replace(default, **{name: getattr(model, name) or getattr(default, name) for name in names})
-    spread, local = networks.scales(rows, codec.expand, seed=derive(model.seed, "scale"))
+    data, expand = _data_part(codec)
+    spread, local = networks.scales(rows, expand, seed=derive(model.seed, "scale"))
     if game.gamma is not None:
         gamma = (float(game.gamma), float(game.gamma) / 10)
     else:
@@ -127,7 +131,7 @@ def plan(model: OnePass, game: Game, codec: Codec, rows: Tensor) -> Plan:
     network: dict[str, Any] = {"noise_size": recipe.noise_size, "width": recipe.width, "depth": recipe.depth}
     if codec.kind == "points":
         network["steep"] = recipe.steep
-        network["frequencies"] = list(networks.frequencies_from_scale(local, codec.event_shape[0]))
+        network["frequencies"] = list(networks.frequencies_from_scale(local, data.event_shape[0]))
     made = _regularisers(game, codec, gamma, len(rows), recipe.batch_size, model.seed, (spread, local))
     shape = Shape(outputs=game.objective.outputs if game.objective else 1)
     for one in made:
@@ -135,6 +139,13 @@ def plan(model: OnePass, game: Game, codec: Codec, rows: Tensor) -> Plan:
     network["shape"] = asdict(shape) if game.adversarial else None
     network |= model._describe(codec, rows)
     return Plan(recipe, gamma, network, made)
+
+
+def _data_part(codec: Codec) -> tuple[Codec, Callable[[Tensor], Tensor]]:
+    """The codec of the data alone, and what makes their expanded rows of compact ones: conditions have no scale."""
+    if not isinstance(codec, JointCodec):
+        return codec, codec.expand
+    return codec.data, lambda rows: codec.data.expand(codec.parts(rows)[0])
 
 
 def begin(
@@ -173,12 +184,13 @@ def begin(
         rank=fabric.global_rank,
         world_size=fabric.world_size,
         multiple=_multiple(decided.network["shape"]),
+        chances=model._chances(),
     )
     if game.own:
         x = batches()
         shape = decided.network["shape"] or asdict(Shape())
         own.check(generator, critic, x, len(x) // shape["pack"], shape["outputs"])
-    average = copy.deepcopy(generator).requires_grad_(False)
+    average = copy.deepcopy(generator).requires_grad_(False).eval()  # it draws conditions as the data have them
     optimiser = optimisers.optimiser(game.optimiser)
     state = State(
         Player(generator.to(on), fabric, optimiser=optimiser),
@@ -202,7 +214,7 @@ def begin(
 
     if steps is None and model.time_budget is not None:
         steps = calibrate(state, settings(recipe.steps), batches, fabric, model.time_budget)
-    state.monitor = Monitored(codec, rows, held, game.objective, model.seed)
+    state.monitor = model._monitor(game, codec, rows, held)
     steps = steps or recipe.steps
     if model.until and held is not None:
         falls = game.velocity is not None or any(isinstance(one, ZeroCentred) for one in decided.regularisers)
@@ -230,7 +242,8 @@ def _regularisers(
     gp = GP_WEIGHT if game.gamma is None else float(game.gamma)
     images, event = codec.kind == "images", getattr(codec, "data", codec).event_shape  # of what is viewed
     return regularisers(
-        game.regularise, lambda number: Setting(number, gamma, rows, batch, event, images, seed, gp, scales)
+        game.regularise,
+        lambda number: Setting(number, gamma, rows, batch, event, images, seed, gp, scales, codec.event_shape),
     )
 
 

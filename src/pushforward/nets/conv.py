@@ -22,6 +22,7 @@ from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, pad, pixel_
 
 from .critic import PLAIN, Critic, Shape
 from .initialise import SLOPE, conv, linear
+from .mlp import Change
 
 BASE = 4  # the ladder ends at the first size that is at most BASE + 3
 FINEST = 16  # the top of the ladder, in patches
@@ -38,6 +39,12 @@ def ladder(height: int, width: int) -> list[tuple[int, int]]:
     doublings = max(0, math.floor(math.log2(max(1, min(height, width)) / BASE)))
     base = (math.ceil(height / 2**doublings), math.ceil(width / 2**doublings))
     return [(base[0] * 2**k, base[1] * 2**k) for k in range(doublings + 1)]
+
+
+def widths_of(event_shape: Sequence[int], width: int) -> list[int]:
+    """The generator's channels after each rung, from the base up."""
+    patch = patch_size(*event_shape[1:])
+    return _widths(width, len(ladder(*(math.ceil(side / patch) for side in event_shape[1:]))))
 
 
 class ConvBlock(nn.Module):
@@ -87,12 +94,13 @@ class ConvGenerator(nn.Module):
     def noise(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "n m"]:
         return torch.randn(n, self.noise_size, generator=generator, device=generator.device)
 
-    def forward(self, noise: Float[Tensor, "n m"]) -> Float[Tensor, "n c h w"]:
+    def forward(self, noise: Float[Tensor, "n m"], change: Change | None = None) -> Float[Tensor, "n c h w"]:
         h = self.enter(noise).unflatten(1, self.base)
         for rung, level in enumerate(self.levels):
             if rung:
                 h = interpolate(h, scale_factor=2, mode="nearest")
             h = level(h)
+            h = h if change is None else change(rung, h)
         images: Tensor = pixel_shuffle(self.leave(leaky_relu(h, SLOPE)), self.patch)
         return images[..., : self.height, : self.width].tanh()
 

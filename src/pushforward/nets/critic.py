@@ -44,7 +44,10 @@ class Critic(nn.Module, ABC):
         return self.hidden(pack(x, self.shape.pack))
 
     def forward(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "packs *outputs"]:
-        h = self.features(x)
+        return self.scores(self.features(x))
+
+    def scores(self, h: Float[Tensor, "packs width"]) -> Float[Tensor, "packs *outputs"]:
+        """Scores of the last hidden layer."""
         if self.shape.deviation:
             h = torch.cat([h, deviation(h)], 1)
         out: Tensor = self.leave(h)

@@ -9,7 +9,7 @@ al. 2019, as in R3GAN, Huang et al. 2024).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -20,6 +20,9 @@ from .critic import PLAIN, Critic, Shape
 from .initialise import SLOPE, linear
 
 LOUD = 5.0
+
+Change = Callable[[int, Tensor], Tensor]
+"""(number of a block, what it gave) -> what the next one sees: how a condition may reach every block."""
 
 
 class ResidualBlock(nn.Module):
@@ -54,10 +57,11 @@ class Body(nn.Module):
         self.enter = linear(n_in, width, generator, gain=1.0 / self.loud)
         self.blocks = nn.ModuleList([ResidualBlock(width, steep=steep, generator=generator) for _ in range(depth)])
 
-    def forward(self, h: Tensor) -> Tensor:
+    def forward(self, h: Tensor, change: Change | None = None) -> Tensor:
         h = self.enter(self.loud * h)
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks):
             h = block(h)
+            h = h if change is None else change(number, h)
         return leaky_relu(h, SLOPE)
 
 
@@ -71,8 +75,8 @@ class Trunk(nn.Module):
         self.body = Body(n_in, width=width, depth=depth, steep=steep, generator=generator)
         self.leave = linear(width, n_out, generator, gain=1.0)
 
-    def forward(self, h: Tensor) -> Tensor:
-        out: Tensor = self.leave(self.body(h))
+    def forward(self, h: Tensor, change: Change | None = None) -> Tensor:
+        out: Tensor = self.leave(self.body(h, change))
         return out
 
 
@@ -104,8 +108,8 @@ class MLPGenerator(nn.Module):
     def noise(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "n m"]:
         return torch.randn(n, self.noise_size, generator=generator, device=generator.device)
 
-    def forward(self, noise: Float[Tensor, "n m"]) -> Float[Tensor, "n *event"]:
-        out: Tensor = self.trunk(noise).unflatten(1, self.event_shape)
+    def forward(self, noise: Float[Tensor, "n m"], change: Change | None = None) -> Float[Tensor, "n *event"]:
+        out: Tensor = self.trunk(noise, change).unflatten(1, self.event_shape)
         return out.tanh() if self.bounded else out
 
 

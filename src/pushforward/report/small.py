@@ -1,15 +1,39 @@
-"""What a notebook shows of a comparison, and the page of a leaderboard."""
+"""What a notebook shows of a comparison or a fitted model, and the page of a leaderboard."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..evaluation.comparison import Comparison
+from ..evaluation.frames import frame_of
 from ..evaluation.leaderboard import Leaderboard
 from .page import _bar, dress, environment, figure
+from .pictures import View
+from .pictures.sheets import LARGEST, sheet
+from .run_page import run_of, sentence
+
+SHOWN, FIRST = 24, 5  # images, and rows, that a notebook shows of a model
 
 
 def fragment(comparison: Comparison) -> str:
     """Verdict, findings and figures as HTML with its styles inline: no script, nothing that leaks into the notebook."""
     text: str = environment().get_template("fragment.html.j2").render(c=comparison)
+    return text
+
+
+def run_fragment(model: Any) -> str:
+    """A fitted model in a sentence, its alarms, and its first samples; inline styles only, no script."""
+    view, told = View(model), run_of(model)
+    images, rows = None, None
+    draws = view.can("sample", "sample_dataset") and not view.can("translate")
+    if draws and view.kind == "images":
+        some = model.sample_dataset(SHOWN, seed=0)
+        images = sheet(some.values, SHOWN // 2, f"{SHOWN} samples", side=LARGEST)
+    elif draws:
+        frame = frame_of({"fake": model.sample_dataset(FIRST, seed=0)})
+        rows = frame.names, [list(frame.record("fake", k).values()) for k in range(FIRST)]
+    template = environment().get_template("run_fragment.html.j2")
+    text: str = template.render(sentence=sentence(told), alarms=told.alarms, images=images, rows=rows)
     return text
 
 

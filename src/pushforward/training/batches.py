@@ -26,6 +26,9 @@ class Batches:
 
     Rows left over at the end of a pass (fewer than a batch) are left out of that pass. With several processes, each
     takes its own block of every batch. `multiple`: the rows of a block are a multiple of this many.
+
+    `chances` `(n,)`, of any sum: a pass then draws n rows in these proportions (systematically, by one uniform number:
+    a row of chance p comes floor(np) or ceil(np) times).
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Batches:
         rank: int = 0,
         world_size: int = 1,
         multiple: int = 1,
+        chances: Tensor | None = None,
     ) -> None:
         self.rows = rows
         self.expand = expand
@@ -54,6 +58,7 @@ class Batches:
         self.device = device
         block = self.batch_size // world_size
         self.share = slice(rank * block, (rank + 1) * block)
+        self.running = None if chances is None else (chances.double().cumsum(0) / chances.double().sum()).cpu()
         self.drawn = 0
         self._pass = -1
         self._order = torch.empty(0, dtype=torch.long)
@@ -63,10 +68,18 @@ class Batches:
         if number != self._pass:
             shuffle = torch.Generator(self.rows.device).manual_seed(derive(self.seed, "pass", number))
             self._order = torch.randperm(len(self.rows), generator=shuffle, device=self.rows.device)
+            if self.running is not None:
+                self._order = self._drawn_rows(number).to(self.rows.device)[self._order]
             self._pass = number
         self.drawn += 1
         index = self._order[place * self.batch_size : (place + 1) * self.batch_size][self.share]
         return self.expand(self.rows.index_select(0, index).to(self.device, non_blocking=True))
+
+    def _drawn_rows(self, number: int) -> Tensor:
+        assert self.running is not None
+        n, u = len(self.rows), torch.Generator().manual_seed(derive(self.seed, "chances", number))
+        at = (torch.arange(n, dtype=torch.float64) + torch.rand((), generator=u, dtype=torch.float64)) / n
+        return torch.searchsorted(self.running, at).clamp_(max=n - 1)
 
 
 def settle(rows: Tensor, device: torch.device) -> Tensor:

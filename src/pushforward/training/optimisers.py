@@ -1,5 +1,5 @@
-"""Optimisers of the players, by name. All are Adam without momentum, and three change it for the sake of saddles, about
-which plain descent of both players turns in circles or outwards:
+"""Optimisers of the players, by name. All are Adam, for games without momentum, and three change it for the sake of
+saddles, about which plain descent of both players turns in circles or outwards:
 
     adam           w <- w - eta d,                      d = g / (sqrt(v) + eps), v the moving mean of g^2
     optimistic     w <- w - 2 eta d + eta d_before      (Daskalakis et al. 2018, algorithm 1)
@@ -7,6 +7,7 @@ which plain descent of both players turns in circles or outwards:
                    w <- w - eta d(w')                   (Gidel et al. 2019, algorithm 4, ExtraAdam)
     lookahead      after every k steps of the run both players go back to slow <- slow + alpha (w - slow)
                    (Chavdarova et al. 2021, algorithm 1, lookahead-minimax)
+    momentum       as adam, with the moving mean of g (beta1 .9) in the place of g: for a likelihood, without a saddle
 
 A step of the run may be several of a player's; `begin` tells the optimisers that must know where one begins. What they
 remember is in `state`, weight by weight, beside Adam's own.
@@ -59,6 +60,14 @@ class _Saddle(Adam):
 def adam(weights: Sequence[Tensor]) -> Optimizer:
     """Adam without momentum; its rate and second decay are set before every step."""
     return _Saddle(weights)
+
+
+def momentum(weights: Sequence[Tensor]) -> Optimizer:
+    """Adam with beta1 = .9."""
+    made = _Saddle(weights)
+    for group in made.param_groups:
+        group["betas"] = (0.9, group["betas"][1])
+    return made
 
 
 class Optimistic(_Saddle):
@@ -127,7 +136,13 @@ class Lookahead(_Saddle):
 
 
 OPTIMISERS: Mapping[str, Make] = MappingProxyType(
-    {"adam": adam, "optimistic": Optimistic, "extragradient": Extragradient, "lookahead": Lookahead}
+    {
+        "adam": adam,
+        "optimistic": Optimistic,
+        "extragradient": Extragradient,
+        "lookahead": Lookahead,
+        "momentum": momentum,
+    }
 )
 
 

@@ -22,6 +22,7 @@ joined with a condition (conditional), with the noise they came from (bidirectio
     owes(play, z)    what it pays besides the objective (a cycle's, an identity's, a class's term), by name, weighted;
                      `charges` lists the names
     emit(z)          the data rows alone, where its call gives more
+    learn(x, draw)   what it descends on data where there is neither objective nor velocity (a likelihood), by name
 
 Where the data's side moves too, both sides want to be taken for each other: the loss is the critic's with the sides
 exchanged, loss_D(b, a), and its gradient goes through both (Donahue et al. 2017, Dumoulin et al. 2017). A critic that
@@ -88,7 +89,12 @@ class Rules:
             assert self.objective is not None
             ranked = () if self.objective.reads == "embedding" else ("gap", "accuracy")  # vectors have no order
             return ("critic_loss", "generator_loss", *ranked, "penalty", *self.charges)
-        return ("generator_loss",)
+        return ("generator_loss", *(self.charges if self.learns else ()))
+
+    @property
+    def learns(self) -> bool:
+        """Whether nothing is played: the generator descends what it owes on data alone."""
+        return self.objective is None and self.velocity is None
 
     def seen(self, rows: Tensor, moment: Moment) -> Tensor:
         """What the critic sees of `rows`, of one side."""
@@ -130,6 +136,8 @@ def step(
     """
     if critic is None or descend_critic is None:
         x = batches()
+        if rules.learns:
+            return _learning_step(rules, generator, descend_generator, x, moment)
         z = _noise(generator, len(x), moment)
         return _generator_step(rules, generator, descend_generator, None, x, z, generator(z), moment)
     for turn in range(rules.n_critic):
@@ -258,6 +266,16 @@ def _generator_step(
             first = {"generator_loss": loss.detach(), **{name: charge.detach() for name, charge in owed.items()}}
         descend(inertia(loss + sum(owed.values())))
     return first
+
+
+def _learning_step(
+    rules: Rules, generator: Generator, descend: Descend, x: Tensor, moment: Moment
+) -> dict[str, Tensor]:
+    told = generator.learn(x, moment.draw)  # type: ignore[attr-defined]
+    owed = {name: told[name].mean() for name in rules.charges}
+    loss = torch.stack(list(owed.values())).sum()
+    descend(_Inertia(rules.regularisers, generator)(loss))
+    return {"generator_loss": loss.detach(), **{name: charge.detach() for name, charge in owed.items()}}
 
 
 def _owed(

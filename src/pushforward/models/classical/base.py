@@ -109,28 +109,37 @@ class Explicit(Estimator, ABC):
 
     # ---- sample
 
-    def sample(self, n: int, *, seed: int | None = None) -> Any:
-        """`n` new rows in the kind of container that the data came in; the same `seed` draws the same rows."""
-        return to_container(self.sample_dataset(n, seed=seed))
+    def sample(self, n: int, *, given: Any = None, seed: int | None = None) -> Any:
+        """`n` new rows in the kind of container that the data came in; the same `seed` draws the same rows.
 
-    def sample_dataset(self, n: int, *, seed: int | None = None) -> Dataset:
+        given: what they are to meet (by rejection), see `conditional.answer`.
+        """
+        return to_container(self.sample_dataset(n, given=given, seed=seed))
+
+    def sample_dataset(self, n: int, *, given: Any = None, seed: int | None = None) -> Dataset:
         """`n` new rows; `made_by` says how. Fewer rows of the same seed are the first of more."""
+        from ..conditional import answer
+
         self._require_fitted()
         if n < 1:
             raise InputError(f"the number of samples must be at least 1, not {n}")
         seed = secrets.randbits(31) if seed is None else seed
-        chunk, parts = CHUNK[self.codec_.kind], []
-        for number, first in enumerate(range(0, n, chunk)):
-            rows = self._draw(chunk, rng(seed, "sample", number))[: n - first]
-            parts.append(self.codec_.decode(rows.float(), generator=rng(seed, "decode", number)))
-        made_by = {
+        drawn, report = (self._rows_of(n, seed), None) if given is None else answer(self, n, given, seed)
+        made_by: dict[str, Any] = {
             "tool": "pushforward",
             "version": versions()["pushforward"],
             "class": type(self).__name__,
             "model": self.id_,
             "seed": seed,
         }
-        return replace(joined(parts), made_by=made_by)
+        return replace(drawn, made_by=made_by if report is None else {**made_by, "given": report})
+
+    def _rows_of(self, n: int, seed: int) -> Dataset:
+        chunk, parts = CHUNK[self.codec_.kind], []
+        for number, first in enumerate(range(0, n, chunk)):
+            rows = self._draw(chunk, rng(seed, "sample", number))[: n - first]
+            parts.append(self.codec_.decode(rows.float(), generator=rng(seed, "decode", number)))
+        return joined(parts)
 
     # ---- save and load
 

@@ -84,7 +84,7 @@ class Monitor:
                 "give their centres as encoded rows"
             )
         self.seed = seed
-        dear = train.dim() > 2 and math.prod(train.shape[1:]) > BIG
+        dear = math.prod(train.shape[1:]) > (BIG if train.dim() > 2 else 2 * BIG)  # joint rows of images are flat
         self.samples = samples or (FEWER if dear else MANY)
         self.scored = min(self.samples, SCORED) if dear else self.samples
         order = torch.randperm(len(train), generator=self._rng("rows")).to(train.device)

@@ -75,7 +75,13 @@ class Consistency(Regulariser):
         return self.weight * (self._off(scene, scene.x, scene.a) + self._off(scene, scene.y, scene.b))
 
     def _off(self, scene: Scene, rows: Tensor, scores: Tensor) -> Tensor:
-        off = scores - scene.critic(self.change(rows.detach(), scene.draw))
+        joint, rows = getattr(scene.network, "joint", None), rows.detach()
+        if joint is None:
+            changed = self.change(rows, scene.draw)
+        else:  # of joint rows, only the data in them
+            parts = enumerate(joint.split(rows))
+            changed = joint.join(*(self.change(p, scene.draw) if i in joint.viewed else p for i, p in parts))
+        off = scores - scene.critic(changed)
         return off.reshape(len(off), -1).square().sum(1)
 
 

@@ -27,7 +27,8 @@ class Setting:
     gamma: first and last weight of a zero-centred penalty, from the data's scale. gp: the weight of a penalty that
     holds the slope at 1. rows: of training data. batch: rows of a batch. event_shape: of a row, encoded. images:
     whether rows are images. scales: squared distances in the encoded data, E|x - E x|^2 and that between neighbours
-    (None: as of entries that vary by 1, and neighbours a tenth of that apart).
+    (None: as of entries that vary by 1, and neighbours a tenth of that apart). row_shape: of what the critic sees as
+    one row, where that is more than the data.
     """
 
     number: float | None
@@ -39,6 +40,7 @@ class Setting:
     seed: int = 0
     gp: float = 10.0
     scales: tuple[float, float] | None = None
+    row_shape: tuple[int, ...] | None = None
 
     def given(self, default: float) -> float:
         """The number, or `default`."""
@@ -118,7 +120,7 @@ def _of_images(name: str, make: Make) -> Make:
 
 
 def _replay(setting: Setting) -> Regulariser:
-    return Replay(int(setting.given(10.0)) * setting.batch, setting.event_shape)
+    return Replay(int(setting.given(10.0)) * setting.batch, setting.row_shape or setting.event_shape)
 
 
 _FALLS = "first weight, which falls tenfold; by default both ends from the data's scale"

@@ -1,0 +1,349 @@
+"""Translation between domains of which no rows correspond at training, held against the correspondence that is known.
+
+    python benchmarks/bench_translate.py points              Gaussians with a known Monge map, three seeds
+    python benchmarks/bench_translate.py table               cell nuclei, measured again in other units, three seeds
+    python benchmarks/bench_translate.py emoji FOLDER        two artists' drawings of the same things
+    python benchmarks/bench_translate.py page                docs/benchmarks/translate.md from what was measured
+
+FOLDER holds `google/` and `twitter/`, each the unpacked `package/` of `emoji-datasource-google` and
+`emoji-datasource-twitter` (npm, 16.0.0): `img/*/64/*.png` and `emoji.json`, which aligns them by name.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pages import FOLDER, machine, store, table, write
+from pushforward.models.cyclegan import CycleGAN
+
+SIZE, CANDIDATES, SHOWN = 32, 200, 20
+IMAGES = FOLDER.parent / "img"
+RESAMPLED = 10_000  # of the paired bootstrap
+
+
+# ---- points: N(0, S1) -> N(m, S2), whose Monge map is linear
+
+
+def points(options: argparse.Namespace) -> None:
+    """The mean distance to the Monge map of unseen rows, in spreads (root mean square distance from the mean) of B."""
+    for d, seed in ((d, seed) for seed in range(3) for d in (2, 5)):
+        name = f"{d} dimensions, {options.steps:,} steps"
+        if str(seed) in stored("points").get(name, {}).get("seeds", {}):
+            continue
+        generator = torch.Generator().manual_seed(1000 + 10 * d + seed)
+        first, second = (torch.randn(d, d, generator=generator) / d**0.5 + torch.eye(d) for _ in range(2))
+        mean = 2 * torch.randn(d, generator=generator)
+        a, x = (torch.randn(n, d, generator=generator) @ first for n in (4000, 2000))
+        b = torch.randn(3000, d, generator=generator) @ second + mean
+        true = x @ monge(first.T @ first, second.T @ second) + mean
+        spread = (second.T @ second).trace().sqrt()
+        began = time.process_time()
+        model = CycleGAN(steps=options.steps, seed=seed, device="cpu").fit(a, to=b, progress=False)
+        if model.interrupted_:  # what was asked for has not been measured
+            raise SystemExit(130)
+
+        def off(found: Tensor, true: Tensor = true, spread: Tensor = spread) -> float:
+            return float((found - true).norm(dim=1).mean() / spread)
+
+        made = model.translate(x)
+        scaled = (x - a.mean(0)) / a.std(0) * b.std(0) + b.mean(0)
+        found = {
+            "error": off(made),
+            "identity": off(x),
+            "column by column": off(scaled),
+            "there and back": float((model.translate(made, to="A") - x).norm(dim=1).mean() / spread),
+            "cpu_seconds": round(time.process_time() - began),
+        }
+        print(name, seed, found, flush=True)
+        store("translate", {"points": {name: {"steps": options.steps, "seeds": {str(seed): found}}}})
+
+
+def monge(first: Tensor, second: Tensor) -> Tensor:
+    """S1^-1/2 (S1^1/2 S2 S1^1/2)^1/2 S1^-1/2."""
+
+    def root(s: Tensor) -> Tensor:
+        values, vectors = torch.linalg.eigh(s)
+        return vectors @ torch.diag(values.sqrt()) @ vectors.T
+
+    half = root(first)
+    return torch.linalg.inv(half) @ root(half @ second @ half) @ torch.linalg.inv(half)
+
+
+def stored(part: str) -> dict[str, Any]:
+    """What was measured of one part."""
+    path = FOLDER / "translate.json"
+    found: dict[str, Any] = json.loads(path.read_text()).get(part, {}) if path.exists() else {}
+    return found
+
+
+# ---- a table: one population, measured twice
+
+
+def nuclei(options: argparse.Namespace) -> None:
+    """Half of the breast-cancer rows as they are, the other half with every column in units of its own (b = s a + m).
+
+    Error: the mean over columns and test rows of |found - s a - m| in the column's standard deviation there.
+    """
+    from sklearn.datasets import load_breast_cancer
+
+    rows, _ = load_breast_cancer(return_X_y=True)
+    rows = rows[:, :10]
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(len(rows))
+        a, b, x = (rows[part] for part in np.split(order, [240, 480]))
+        scale, move = np.exp(rng.normal(0, 0.5, 10)), rng.normal(0, 1.5, 10) * rows.std(0)
+        b, true = b * scale + move, x * scale + move
+        frames = [pl.DataFrame({f"c{j}": part[:, j] for j in range(10)}) for part in (a, b, x)]
+
+        def off(found: np.ndarray, true: np.ndarray = true, b: np.ndarray = b) -> float:
+            return float((np.abs(found - true) / b.std(0)).mean())
+
+        found: dict[str, Any] = {
+            "identity": off(x),
+            "means and deviations": off((x - a.mean(0)) / a.std(0) * b.std(0) + b.mean(0)),
+        }
+        for name, words in (("quantiles alone", {"steps": 1, "learning_rate": 1e-9}), ("game", {"steps": 400})):
+            began = time.process_time()
+            model = CycleGAN(match=True, **words, batch_size=64, seed=seed, device="cpu")
+            model.fit(frames[0], to=frames[1], progress=False)
+            found[name] = off(model.translate(frames[2], seed=0).to_numpy())
+            found[f"{name}, cpu_seconds"] = round(time.process_time() - began)
+        print(seed, found, flush=True)
+        store("translate", {"table": {str(seed): found}})
+
+
+# ---- emoji
+
+
+def drawings(folder: Path) -> dict[str, Tensor]:
+    """`google`, `twitter` uint8 `(n, 3, 32, 32)` on white; `name` (number of the base name), `variant` (0: plain)."""
+    found: dict[str, list[Any]] = {"google": [], "twitter": [], "name": [], "variant": []}
+    for number, row in enumerate(json.loads((folder / "google" / "emoji.json").read_text())):
+        files = [row["image"], *(one["image"] for one in row.get("skin_variations", {}).values())]
+        for variant, file in enumerate(files):
+            paths = {artist: folder / artist / "img" / artist / "64" / file for artist in ("google", "twitter")}
+            if all(path.exists() for path in paths.values()):
+                for artist, path in paths.items():
+                    found[artist].append(_on_white(path))
+                found["name"].append(number)
+                found["variant"].append(variant)
+    return {key: torch.from_numpy(np.array(values)) for key, values in found.items()}
+
+
+def _on_white(path: Path) -> np.ndarray:
+    layer = Image.open(path).convert("RGBA")
+    white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+    flat = Image.alpha_composite(white, layer).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BOX)
+    return np.asarray(flat).transpose(2, 0, 1)
+
+
+def parts(data: dict[str, Tensor], split: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(google rows, twitter rows) to train on, of disjoint names, and (google, twitter) of test names that correspond.
+
+    A fifth of the names are for testing, two fifths train google and two fifths twitter: no pair is ever seen. Of a
+    test name the plain drawing alone is taken. Which names are for what follows from `split`: what was tried out was
+    tried on split 0, and what is reported is of others.
+    """
+    count = int(data["name"].max()) + 1
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(split))
+    test, first, second = order.tensor_split([count // 5, count // 5 + (count - count // 5) // 2])
+    plain = torch.isin(data["name"], test) & (data["variant"] == 0)
+    some = torch.randperm(int(plain.sum()), generator=torch.Generator().manual_seed(1))[:CANDIDATES]
+    google, twitter = (data[artist][plain][some] for artist in ("google", "twitter"))
+    rows = [data[artist][torch.isin(data["name"], who)] for artist, who in (("google", first), ("twitter", second))]
+    return rows[0], rows[1], google, twitter
+
+
+class Judge:
+    """The rank of every picture's true counterpart among the candidates, by pixels and by EfficientNet features."""
+
+    def __init__(self, truth: Tensor) -> None:
+        from pushforward.evaluation.encoders import encoder
+
+        self.encoder = encoder("efficientnet-lite0", device="cpu")
+        self.truth = {name: read(truth) for name, read in self.readings().items()}
+
+    def readings(self) -> dict[str, Any]:
+        return {
+            "pixels": lambda x: x.flatten(1).double(),
+            "features": lambda x: torch.as_tensor(self.encoder(x)).double(),
+        }
+
+    def __call__(self, pictures: Tensor) -> dict[str, Tensor]:
+        """Ranks `(n,)` from 1, ties counted half."""
+        found = {}
+        for name, read in self.readings().items():
+            far = torch.cdist(read(pictures), self.truth[name])
+            own = far.diagonal()[:, None]
+            found[name] = 1 + (far < own).sum(1) + 0.5 * ((far == own).sum(1) - 1)
+        return found
+
+    def nearest(self, pictures: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        """The nearest of `rows` to each picture, by each reading."""
+        return {name: rows[torch.cdist(read(pictures), read(rows)).argmin(1)] for name, read in self.readings().items()}
+
+
+def figures(ranks: Tensor) -> dict[str, float]:
+    return {
+        "median": float(ranks.median()),
+        "mean": float(ranks.mean()),
+        "top1": float((ranks <= 1).double().mean()),
+        "top5": float((ranks <= 5).double().mean()),
+        "mrr": float((1 / ranks).mean()),
+    }
+
+
+def ahead(ranks: Tensor, other: Tensor) -> dict[str, list[float]]:
+    """By how much `ranks` are better than `other`, picture by picture: difference, and its 95 % bootstrap interval."""
+    generator = torch.Generator().manual_seed(0)
+    picked = torch.randint(len(ranks), (RESAMPLED, len(ranks)), generator=generator)
+    scores = {"top1": lambda r: (r <= 1).double(), "top5": lambda r: (r <= 5).double(), "mrr": lambda r: 1 / r}
+    found = {}
+    for name, score in scores.items():
+        gain = score(ranks.double()) - score(other.double())
+        low, high = gain[picked].mean(1).quantile(torch.tensor([0.025, 0.975], dtype=torch.double)).tolist()
+        found[name] = [float(gain.mean()), low, high]
+    return found
+
+
+def emoji(options: argparse.Namespace) -> None:
+    google, twitter, source, truth = parts(drawings(options.folder), options.split)
+    ways, began = options.ways, time.process_time()
+    model = CycleGAN(
+        ways=ways,
+        steps=options.steps,
+        batch_size=16,
+        width=16,
+        learning_rate=2e-3,
+        cycle=2.0,
+        seed=options.seed,
+        device="cpu",
+    )
+    out = Path(options.out) if options.out else None
+    model.fit(google, to=twitter, out=out, resume=out is not None, progress=True)
+    if model.interrupted_:
+        raise SystemExit(130)
+    seconds = time.process_time() - began
+    made = model.translate(source, seed=0)
+    judge = Judge(truth)
+    near = judge.nearest(source, twitter)
+    ranks = {"translated": judge(made), "identity": judge(source)}
+    ranks |= {f"nearest by {name}": judge(rows) for name, rows in near.items()}
+    found: dict[str, Any] = {
+        "rows": [len(google), len(twitter), len(truth)],
+        "steps": model.steps_done_,
+        "cpu_seconds": round(seconds),
+        "ranks": {who: {by: figures(r) for by, r in all_.items()} for who, all_ in ranks.items()},
+        "ahead": {
+            who: {by: ahead(ranks["translated"][by], ranks[who][by]) for by in ("pixels", "features")}
+            for who in ranks
+            if who != "translated"
+        },
+        "critic": {name: model.history_[-1].get(name) for name in ("critic_loss", "accuracy", "cycle")},
+        "machine": machine(),
+    }
+    print(json.dumps(found, indent=1))
+    store("translate", {"emoji": {f"split {options.split}, {ways}": found}})
+    sheet(source, made, truth, IMAGES / f"translate-{ways.replace('+', '-')}.png")
+
+
+def sheet(source: Tensor, made: Tensor, truth: Tensor, path: Path) -> None:
+    """Triptychs in three rows, source, translation and truth; two such bands."""
+    bands = []
+    for start in (0, SHOWN):
+        for rows in (source, made, truth):
+            bands.append(torch.cat(list(rows[start : start + SHOWN]), 2))
+        bands.append(torch.full((3, 6, SIZE * SHOWN), 255, dtype=torch.uint8))
+    page = torch.cat(bands[:-1], 1).permute(1, 2, 0).numpy()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(page).save(path, optimize=True)
+
+
+def page(options: argparse.Namespace) -> None:
+    """The page of what was measured."""
+    lines = ["# Translation without pairs", "", __doc__.split("\n")[0], ""]
+    for name, cell in stored("points").items():
+        head = ["", *(f"seed {seed}" for seed in cell["seeds"])]
+        what = ("error", "there and back", "column by column", "identity")
+        rows = [[key, *(f"{one[key]:.3f}" for one in cell["seeds"].values())] for key in what]
+        lines += [f"## Points, {name}", "", POINTS, "", *table(head, rows), ""]
+    if stored("table"):
+        what = ("game", "quantiles alone", "means and deviations", "identity")
+        rows = [[key, *(f"{one[key]:.3f}" for one in stored("table").values())] for key in what]
+        lines += ["## A table measured twice", "", TABLE, ""]
+        lines += [*table(["", *(f"seed {seed}" for seed in stored("table"))], rows), ""]
+    for name, cell in stored("emoji").items():
+        lines += [f"## Emoji, {name}", "", f"{cell['steps']} steps, {cell['cpu_seconds']} CPU seconds. {EMOJI}", ""]
+        lines += _ranks(cell)
+    lines += ["## What is to be seen", "", *FOUND, ""]
+    write("translate", [*lines, f"Measured on {machine()}."])
+
+
+POINTS = (
+    "4,000 and 3,000 rows of two Gaussians with random covariances; mean distance of 2,000 unseen rows to the Monge "
+    "map in spreads of B (root mean square distance from its mean); the aim is .1. `column by column`: by means and "
+    "deviations."
+)
+TABLE = (
+    "Ten columns of scikit-learn's breast-cancer rows; 240 of them as they are, 240 others in units of their own "
+    "column by column (b = s a + m), 89 to test. Mean error in the standard deviations of B's columns, with "
+    "`match=True`."
+)
+EMOJI = (
+    "The rank of the true counterpart among 200 candidates, Google's drawing translated to Twitter's. No name is drawn "
+    "in both domains at training. What was tried was tried on split 0."
+)
+
+
+FOUND = (
+    "- Points: within .1 of the spread is not reached: .14 to .18 in 2 dimensions and .18 to .26 in 5, and 2,000 steps "
+    "are little better than 700. The 2-dimensional problem of seed 0, whose B is nearly a line (variances 3.4 and "
+    ".004), ended mirrored along it, which the cost did not prevent.",
+    "- Table: where the domains differ column by column alone, matching quantiles (the first step with `match=True`) "
+    "is better left alone; with 240 rows a side the game adds an error of its own.",
+    "- Emoji: bending alone fills the frame as Twitter's drawings do and straightens flags, and beats the untranslated "
+    "drawings by pixels; by features it is ahead too, but the interval of MRR and top 1 includes 0. Recolouring by the "
+    "picture tints backgrounds and loses more by features than it gains by pixels.",
+    "",
+    "![Three rows: Google's drawing, its translation, Twitter's](../img/translate-bend.png)",
+)
+
+
+def _ranks(cell: dict[str, Any]) -> list[str]:
+    rows = []
+    for who, by in cell["ranks"].items():
+        cells = (by["pixels"], by["features"])
+        rows.append([who, *(f"{c[k]:.3g}" for c in cells for k in ("median", "mean", "top1", "top5", "mrr"))])
+    head = ["", *(f"{by}: {k}" for by in ("pixels", "features") for k in ("median", "mean", "top 1", "top 5", "MRR"))]
+    gains = [
+        [who, *(f"{g[0]:+.3f} ({g[1]:+.3f} to {g[2]:+.3f})" for by in all_.values() for g in by.values())]
+        for who, all_ in cell["ahead"].items()
+    ]
+    what = ["ahead of (95 %)", *(f"{by}: {k}" for by in ("pixels", "features") for k in ("top 1", "top 5", "MRR"))]
+    return [*table(head, rows), "", *table(what, gains), ""]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("points", "table", "emoji", "page"))
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", type=int, default=1)
+    parser.add_argument("--ways", default="bend")
+    parser.add_argument("--out", help="a run folder, to go on from after an interruption")
+    options = parser.parse_args()
+    {"points": points, "table": nuclei, "emoji": emoji, "page": page}[options.what](options)
+
+
+if __name__ == "__main__":
+    main()
