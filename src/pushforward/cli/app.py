@@ -62,7 +62,7 @@ def demo(
 def fit(
     data: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Folder for the run.")],
-    model: Annotated[str, typer.Option("--model", help="What to fit: gan, score-difference or drifting.")] = "gan",
+    model: Annotated[str, typer.Option("--model", help="What to fit: gan, bigan, cyclegan, imputer, copula, ...; a wrong name lists all.")] = "gan",
     objective: Annotated[
         str | None,
         typer.Option("--objective", help="What is played for; rpgan by default (see `objectives`)."),

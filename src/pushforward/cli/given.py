@@ -48,8 +48,12 @@ def attach(data: str, dataset: Dataset, words: Sequence[str] | None) -> tuple[Da
 def _labels(data: str, dataset: Dataset) -> Any:
     import numpy as np
 
+    from ..data.builtin import builtin_labels
     from ..evaluation.encoders.labels import labels_of
 
+    known = builtin_labels(data)
+    if known is not None:
+        return known
     found = labels_of(data)
     if found is None:
         raise InputError(

@@ -34,6 +34,16 @@ def read_builtin(source: str) -> Dataset:
         return Dataset("table", pl.read_parquet(path), source, "polars")
 
 
+def builtin_labels(source: str) -> np.ndarray | None:
+    """The classes of the rows of built-in data `(n,)`; None where they have none."""
+    if source != "sample:digits":
+        return None
+    from sklearn.datasets import load_digits
+
+    labels: np.ndarray = load_digits().target
+    return labels
+
+
 def _read_toy(source: str, rest: str) -> Dataset:
     name, colon, count = rest.partition(":")
     made = toy(name)

@@ -64,6 +64,7 @@ CODECS = {
     "table": ("tables", "TableCodec"),
     "joint": ("joint", "JointCodec"),
     "pairs": ("pairs", "PairsCodec"),
+    "whitened": ("whitened", "WhitenedCodec"),
 }
 
 

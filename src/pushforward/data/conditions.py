@@ -182,7 +182,7 @@ def parse(given: Mapping[Any, Any], known: Mapping[str, Known]) -> tuple[list[Te
     shares: list[Shares] = []
     for name, asked in given.items():
         if str(name) not in known:
-            raise InputError(f"there is no column {str(name)!r} to be given; there are {listed(known)}")
+            raise InputError(f"there is no column {str(name)!r} to ask anything of; known: {listed(known)}")
         column = known[str(name)]
         asked = _read_text(asked, column) if isinstance(asked, str) else asked
         if isinstance(asked, Mapping):

@@ -25,7 +25,7 @@ wrong for domains that truly differ in a column.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from ..data.codec import Codec, fit_codec
 from ..data.dataset import Dataset
 from ..data.pairs import PairsCodec, side_by_side, together
+from ..data.whitened import WhitenedCodec
 from ..errors import InputError
 from ..nets import Shape
 from ..nets.domains import Apart
@@ -45,11 +46,14 @@ from ..training.regularisers.base import Play
 from ..training.regularisers.table import Words
 from ..witness import Link
 from .drawing import rng
+from .moments import gradients, numbers
 from .networks import Recipe
 from .setup import Game
 from .translating import Sources, Translating, codecs, critic_of, drawn, played, translator
 
 FADED = 0.6  # of a run, after which rows cost nothing to move
+UNITS = 4  # of a potential, in multiples of the width
+STARTS = ("identity", "moments")
 CHARGES = ("cycle", "identity", "cost")
 RECIPES = {
     "points": Recipe(2000, 256, 5e-3, 0, 32, 1, coarse=0.15, fine=1.0, half_life=200),
@@ -80,7 +84,8 @@ class CycleGAN(Translating):
         identity: float = 0.0,
         cost: float | None = None,
         match: bool = False,
-        ways: str = "bend+colour+detail",
+        start: str | None = None,
+        ways: str = "bend",
         steps: int | None = None,
         time_budget: float | None = None,
         batch_size: int | None = None,
@@ -104,6 +109,7 @@ class CycleGAN(Translating):
         self.identity = identity
         self.cost = cost
         self.match = match
+        self.start = start
         self.ways = ways
         self.steps = steps
         self.time_budget = time_budget
@@ -128,13 +134,22 @@ class CycleGAN(Translating):
             weight = getattr(self, name)
             if not (weight is None and name == "cost") and (not isinstance(weight, int | float) or weight < 0):
                 raise InputError(f"{name} is a weight of at least 0, not {weight!r}")
+        if self.start not in (None, *STARTS):
+            raise InputError(f"start={self.start!r}: a translator starts from {' or '.join(map(repr, STARTS))}")
         return played(self, self.regularise or "r1+r2+replay")
 
     def _recipe(self, codec: Codec, game: Game) -> Recipe:
         return RECIPES[codec.kind]
 
     def _describe(self, codec: Codec, rows: Tensor) -> dict[str, Any]:
-        return {"ways": self.ways, "cost": COST[codec.kind] if self.cost is None else self.cost}
+        cost = COST[codec.kind] if self.cost is None else self.cost
+        return {"ways": self.ways, "cost": cost, "start": self._starts(codec)}
+
+    def _starts(self, codec_or_data: Codec | Dataset) -> str:
+        """Where the translators start from."""
+        if self.start == "moments" and codec_or_data.kind == "images":
+            raise InputError("start='moments': two moments of pictures say little of where to start; leave start out")
+        return self.start or ("identity" if self.match or codec_or_data.kind == "images" else "moments")
 
     def _beside(self, of: Dataset, to: Dataset) -> Dataset:
         return side_by_side(of, to, seed=derive(self.seed, "domains"))
@@ -143,7 +158,9 @@ class CycleGAN(Translating):
         to, of = dataset, dataset.given
         assert of is not None
         alone = replace(to, given=None)
-        if self.match:
+        if to.kind == "points" and self._starts(to) == "moments":
+            codec = PairsCodec(WhitenedCodec.fit(alone), WhitenedCodec.fit(of))
+        elif self.match:
             codec = PairsCodec(fit_codec(alone), fit_codec(of))
         else:
             both = fit_codec(together(of, alone))
@@ -157,10 +174,15 @@ class CycleGAN(Translating):
     ) -> tuple[nn.Module, nn.Module | None]:
         assert isinstance(codec, PairsCodec)
         joint = Joint(codec.shapes, viewed=(0, 1))
-        forth = translator(codec.of, codec.to, network, generator)
-        back = translator(codec.to, codec.of, network, generator)
+        metrics: tuple[Tensor, ...] = ()
+        if network["start"] == "moments" and codec.kind == "points":
+            forth, back, metrics = gradients(codec, UNITS * network["width"], generator)
+        else:
+            begin = numbers(codec, getattr(self, "_sources", None)) if network["start"] == "moments" else (None, None)
+            forth = translator(codec.of, codec.to, network, generator, start=begin[0])
+            back = translator(codec.to, codec.of, network, generator, start=begin[1])
         weights = {"cycle": self.cycle, "identity": self.identity, "cost": network["cost"]}
-        made = Both(joint, forth, back, weights, getattr(self, "_sources", None))
+        made = Both(joint, forth, back, weights, getattr(self, "_sources", None), metrics)
         seen = Shape(**network["shape"])
         critics = [critic_of(codec.to, seen, network, generator) for _ in range(2)]
         return made, Apart(joint, critics)
@@ -175,13 +197,23 @@ class Both(nn.Module):
     """Both translators as one player: joint rows (b, a) of the data -> joint rows (G(a), F(b))."""
 
     def __init__(
-        self, joint: Joint, forth: nn.Module, back: nn.Module, weights: Mapping[str, float], sources: Sources | None
+        self,
+        joint: Joint,
+        forth: nn.Module,
+        back: nn.Module,
+        weights: Mapping[str, float],
+        sources: Sources | None,
+        metrics: Sequence[Tensor] = (),
     ) -> None:
         super().__init__()
         self.joint, self.forth, self.back = joint, forth, back
         self.weights = dict(weights)
         self.charges = tuple(name for name, weight in weights.items() if weight > 0)
         self.sources = sources
+        self.metric_b: Tensor | None
+        self.metric_a: Tensor | None
+        for name, metric in zip(("metric_b", "metric_a"), metrics or (None, None), strict=True):
+            self.register_buffer(name, metric, persistent=False)
 
     def noise(self, n: int, *, generator: torch.Generator) -> Tensor:
         return drawn(self.sources, n, generator=generator)
@@ -199,7 +231,9 @@ class Both(nn.Module):
         if "identity" in self.charges:
             owed["identity"] = apart(self.forth(b), b) + apart(self.back(a), a)
         if "cost" in self.charges:
-            owed["cost"] = fading(play.moment.progress) * (apart(made_b, a) + apart(made_a, b))
+            owed["cost"] = fading(play.moment.progress) * (
+                apart(made_b, self.forth.begin(a), self.metric_b) + apart(made_a, self.back.begin(b), self.metric_a)
+            )
         return {name: self.weights[name] * value for name, value in owed.items()}
 
 
@@ -208,6 +242,7 @@ def fading(progress: float) -> float:
     return max(0.0, 1 - progress / FADED)
 
 
-def apart(one: Tensor, other: Tensor) -> Tensor:
-    """The mean square over the entries of each row, `(n,)`."""
-    return (one - other).flatten(1).square().mean(1)
+def apart(one: Tensor, other: Tensor, metric: Tensor | None = None) -> Tensor:
+    """The mean square over the entries of each row, `(n,)`; of their products with `metric` `(d, d)` where given."""
+    change = (one - other).flatten(1)
+    return (change if metric is None else change @ metric).square().mean(1)

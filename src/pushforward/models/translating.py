@@ -24,7 +24,7 @@ from ..data.sources import to_container
 from ..data.tables import TableCodec
 from ..errors import InputError
 from ..nets import ConvCritic, MLPCritic, Shape, TabularCritic
-from ..nets.translator import ImageTranslator, PointTranslator, TableTranslator, known_ways
+from ..nets.translator import ImageTranslator, PointTranslator, Start, TableTranslator, known_ways
 from ..objectives import objective
 from ..training.batches import derive, settle
 from ..training.progress import Reporter
@@ -256,12 +256,18 @@ def played(model: Any, words: Words) -> setup.Game:
 
 
 def translator(
-    taken: Codec, given: Codec, network: Mapping[str, Any], generator: torch.Generator, *, noise_size: int = 0
+    taken: Codec,
+    given: Codec,
+    network: Mapping[str, Any],
+    generator: torch.Generator,
+    *,
+    noise_size: int = 0,
+    start: Start | None = None,
 ) -> nn.Module:
-    """What turns rows of the codec `taken` into rows of `given`, where it can as the identity at first."""
+    """What turns rows of the codec `taken` into rows of `given`, at first as the identity if it can; a table by `start`."""
     sizes = {"width": network["width"], "depth": network["depth"], "noise_size": noise_size}
     if isinstance(given, TableCodec):
-        return TableTranslator(given.blocks, **sizes, generator=generator)
+        return TableTranslator(given.blocks, **sizes, start=start, generator=generator)
     if given.kind == "points":
         return PointTranslator(taken.event_shape, given.event_shape, **sizes, generator=generator)
     ways = known_ways(network["ways"])

@@ -1,12 +1,13 @@
-"""Translators: networks that turn a row of one domain into a row of another, and begin as the identity.
+"""Translators: networks that turn a row of one domain into a row of another, and begin as a map that is known.
 
 Among the maps that carry one distribution onto another there are many; a network whose change starts at zero moves
-from the one that changes nothing, and so tends to one that changes little.
+from the one it begins as, the identity or an affine `Start`, and so tends to one that is near it.
 
-    points    T(x) = x + W' body(x)                                         body: a residual perceptron, W' = 0 at first
-    tables    numbers as points, given the categories; block b by
+    points    G(x) = x + W' body(x)                                         body: a residual perceptron, W' = 0 at first
+              G(x) = T(x) + P W' diag(a) tanh(W Q x + b)                    a gradient, a = 0 at first; T(x) = M x + c
+    tables    numbers as in the first, T(x) for x where there is a start, given the categories; block b by
               o_b = onehot(argmax(l_b)),   l_b = KEEP x_b + W'_b body(x)    (straight-through, see `nets.tabular`)
-    images    x' = bend(x, f),  T(x) = x' + recolour(x', c) + detail,       (f, c, detail) = ladder(x), 0 at first
+    images    x' = bend(x, f),  G(x) = x' + recolour(x', c) + detail,       (f, c, detail) = ladder(x), 0 at first
 
 The ladder of an image is a small U: patches of pixels (see `nets.conv`) descend by averaging to a base of about 4 x 4
 and climb again, each rung joined by what it was on the way down (Ronneberger et al. 2015), with residual blocks and no
@@ -39,7 +40,7 @@ from torch.nn.functional import (
 
 from ..errors import InputError
 from .conv import ConvBlock, ladder, patch_size
-from .initialise import SLOPE, conv
+from .initialise import SLOPE, conv, linear
 from .mlp import Trunk
 from .tabular import _layout
 
@@ -51,6 +52,59 @@ TEMPERATURE = 1.0
 WIDEST = 4  # in multiples of the width at full size
 WAYS = ("bend", "colour", "detail")
 COLOURS = 16  # inner width of the recolouring
+
+
+class Start(nn.Module):
+    """x -> M x + c, `(n, d)` -> `(n, e)`: fixed, and kept with the weights."""
+
+    def __init__(self, matrix: Float[Tensor, "e d"], offset: Float[Tensor, " e"]) -> None:
+        super().__init__()
+        self.matrix: Tensor
+        self.offset: Tensor
+        self.register_buffer("matrix", matrix.float())
+        self.register_buffer("offset", offset.float())
+
+    def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
+        return torch.addmm(self.offset, x, self.matrix.T)
+
+
+class PotentialTranslator(nn.Module):
+    """Rows `(n, d)` -> rows `(n, d)` by G(x) = T(x) + P W' diag(a) tanh(W Q x + b), a = 0 at first.
+
+    Where P and Q belong to each other (`models.moments`), G is in the data's own coordinates the gradient of a function,
+    sum_i a_i log cosh(w_i x + b_i) beside a quadratic one. Of all maps of one law onto another only one is the gradient
+    of a convex function, the one that moves rows least (Brenier 1991): what the game leaves open is not there to find.
+    """
+
+    def __init__(
+        self,
+        start: Start,
+        inward: Float[Tensor, "d d"],
+        outward: Float[Tensor, "d d"],
+        *,
+        units: int = 128,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.start = start
+        self.inward: Tensor
+        self.outward: Tensor
+        self.register_buffer("inward", inward.float())
+        self.register_buffer("outward", outward.float())
+        self.enter = linear(len(inward), units, generator, gain=1.0)
+        with torch.no_grad():
+            self.enter.bias.copy_(torch.randn(units, generator=generator, device=generator.device))
+        self.heights = nn.Parameter(torch.zeros(units, device=generator.device))
+
+    def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        slopes = self.heights * self.enter(x @ self.inward.T).tanh()
+        found: Tensor = self.start(x) + slopes @ self.enter.weight @ self.outward.T
+        return found
+
+    def begin(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """What it makes of rows before any training."""
+        found: Tensor = self.start(x)
+        return found
 
 
 class PointTranslator(nn.Module):
@@ -79,6 +133,10 @@ class PointTranslator(nn.Module):
         change: Tensor = self.trunk(x if noise is None else torch.cat([x, noise], 1))
         return x + change if self.near else change
 
+    def begin(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """What it makes of rows before any training, where that is not 0."""
+        return x
+
 
 class TableTranslator(nn.Module):
     """Expanded rows `(n, k + c)` -> rows `(n, k + c)`: numbers moved, then exact one-hot groups, as `blocks` lie."""
@@ -90,9 +148,11 @@ class TableTranslator(nn.Module):
         width: int = 128,
         depth: int = 2,
         noise_size: int = 0,
+        start: Start | None = None,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
+        self.start = start
         self.k, self.groups = _layout(blocks)
         size = self.k + sum(stop - start for start, stop in self.groups)
         starts = {b.column: b.start for b in blocks if b.kind == "category"}
@@ -106,8 +166,12 @@ class TableTranslator(nn.Module):
         ones = x.new_ones(len(x))
         onehot = torch.cat(kept, 1) if kept else x[:, self.k :]
         there = [onehot[:, place - self.k] if place >= 0 else ones for place in self.companions]
-        numbers = x[:, : self.k] + change[:, : self.k]
+        numbers = self.begin(x)[:, : self.k] + change[:, : self.k]
         return torch.cat([numbers * torch.stack(there, 1), onehot], 1) if self.k else onehot
+
+    def begin(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """What it makes of rows before any training, but for the numbers of rows that have none."""
+        return x if self.start is None else torch.cat([self.start(x[:, : self.k]), x[:, self.k :]], 1)
 
     def _group(self, x: Tensor, change: Tensor, start: int, stop: int) -> Tensor:
         scores = KEEP * x[:, start:stop] + change[:, start:stop]
@@ -171,6 +235,10 @@ class ImageTranslator(nn.Module):
             x = x + self.colour(x, coarse.mean((2, 3), keepdim=True))
         if self.detail is not None:
             x = x + self._cropped(pixel_shuffle(self.detail(fine), self.patch))
+        return x
+
+    def begin(self, x: Tensor) -> Tensor:
+        """What it makes of pictures before any training, where as many channels come out as went in."""
         return x
 
     def _ladder(self, h: Tensor) -> tuple[Tensor, Tensor]:
