@@ -229,3 +229,18 @@ def test_regularisers_are_listed_and_used(tmp_path: Path, capsys: pytest.Capture
     capsys.readouterr()
     assert main([*argv[:3], str(tmp_path / "b"), "--regularise", "gp:1+pakc:2"]) == 2
     assert "unknown regulariser 'pakc'" in " ".join(capsys.readouterr().err.split())
+
+
+def test_models_are_listed_with_what_they_can_do(capsys: pytest.CaptureFixture[str]) -> None:
+    from pushforward.models import NAMES
+
+    assert main(["models", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert list(rows) == list(NAMES)
+    assert rows["bigan"]["can"] == "encode, decode, reconstruct, features"
+    assert rows["imputer"]["can"] == "fill"
+
+
+def test_refinements_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["refinements", "--json"]) == 0
+    assert "mh" in json.loads(capsys.readouterr().out)

@@ -62,7 +62,7 @@ def demo(
 def fit(
     data: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Folder for the run.")],
-    model: Annotated[str, typer.Option("--model", help="What to fit: gan, bigan, cyclegan, imputer, copula, ...; a wrong name lists all.")] = "gan",
+    model: Annotated[str, typer.Option("--model", help="What to fit, by its name (see `models`).")] = "gan",
     objective: Annotated[
         str | None,
         typer.Option("--objective", help="What is played for; rpgan by default (see `objectives`)."),
@@ -214,6 +214,22 @@ def show(
         print(json.dumps(description, indent=2, default=str))
     else:
         print_description(description)
+
+
+@app.command()
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print every field as JSON.")] = False,
+) -> None:
+    """List the models: what each is, and what it can do beside fit and sample."""
+    from ..models import NAMES, WHAT, by_name
+
+    more = ("log_prob", "encode", "decode", "reconstruct", "translate", "fill", "features")
+    rows = {}
+    for name in NAMES:
+        family = by_name(name)
+        can = [one for one in more if hasattr(family, one)]
+        rows[name] = {"is": WHAT[name], "can": ", ".join(can)}
+    print_rows("Models", rows, as_json=as_json)
 
 
 @app.command()

@@ -73,6 +73,25 @@ NAMES = {  # of the command line
     "bootstrap": "Bootstrap",
 }
 
+WHAT = {
+    "gan": "a generator that plays against a critic; conditional with --given",
+    "score-difference": "a generator whose samples follow the score difference; no critic",
+    "drifting": "a generator whose samples follow the drifting field; no critic",
+    "bigan": "a generator and an encoder, judged together",
+    "infogan": "a generator with codes that a reader finds in its samples",
+    "cyclegan": "two translators between domains of which no rows correspond",
+    "pix2pix": "a translator learned from rows that correspond",
+    "imputer": "draws whatever is missing of a row, given the rest",
+    "gaussian": "one Gaussian",
+    "ppca": "probabilistic principal components: a Gaussian of few directions and noise",
+    "mixture": "a mixture of Gaussians",
+    "kde": "a kernel on every training row",
+    "independent": "every column by its own law, without relations",
+    "copula": "every column by its own law, joined by a Gaussian copula: the baseline of mixed tables",
+    "trees": "column by column from decision trees on the columns before",
+    "bootstrap": "training rows, drawn again: to be caught copying",
+}
+
 
 def by_name(name: str) -> Any:
     """The class of the model `name` of `NAMES`; `InputError` lists the known ones."""
