@@ -11,14 +11,15 @@ import torch
 
 SCRIPT = """
 import json, sys, torch
-from pushforward.models import GAN, ScoreDifference
+from pushforward import models
 torch.set_num_threads(1)
 x = torch.randn(400, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 2.0, 0.5])
+labels = (x[:, 0] > 0).long() + (x[:, 1] > 1).long()
 for name, options in json.loads(sys.argv[2]).items():
-    kind = ScoreDifference if options.pop("flow", False) else GAN
-    kind(steps=12, batch_size=32, width=16, depth=1, device="cpu", seed=3, **options).fit(
-        x, out=sys.argv[1] + "/" + name, progress=False
-    )
+    model = getattr(models, options.pop("model", "GAN"))
+    more = {"labels": {"given": labels}, "columns": {"given": [1]}, "to": {"to": x.flip(0) + 1}}
+    found = model(steps=12, batch_size=32, width=16, depth=1, device="cpu", seed=3, **options)
+    found.fit(x, **more.get(name, {}), out=sys.argv[1] + "/" + name, progress=False)
 """
 
 RUNS = {
@@ -29,7 +30,13 @@ RUNS = {
     "data": {"objective": "gmmn"},
     "views": {"regularise": "r1+r2+noise:0.1+pack:2"},
     "target": {"lambda_1": 0.5, "regressions": 2},
-    "flow": {"flow": True},
+    "flow": {"model": "ScoreDifference"},
+    "labels": {"conditioning": "film+projection+auxiliary", "balance": 0.5},
+    "columns": {},
+    "pairs": {"model": "BiGAN"},
+    "codes": {"model": "InfoGAN", "categorical": [3]},
+    "to": {"model": "CycleGAN"},
+    "holes": {"model": "Imputer"},
 }
 
 
