@@ -91,7 +91,7 @@ def shrunk(x: Tensor) -> Tensor:
 
 
 def monge(of: Tensor, to: Tensor) -> Tensor:
-    """A = S^(-1/2) (S^(1/2) R S^(1/2))^(1/2) S^(-1/2) for covariances S (`of`) and R (`to`): positive definite, A S A = R.
+    """A = S^(-1/2) (S^(1/2) R S^(1/2))^(1/2) S^(-1/2) for covariances S (`of`) and R (`to`): A > 0 with A S A = R.
 
     x -> m_B + A (x - m_A) is the map of least mean square movement between any two laws with these covariances that
     differ by an affine map with a positive definite matrix, as two Gaussians do (Olkin and Pukelsheim 1982).

@@ -264,7 +264,8 @@ def translator(
     noise_size: int = 0,
     start: Start | None = None,
 ) -> nn.Module:
-    """What turns rows of the codec `taken` into rows of `given`, at first as the identity if it can; a table by `start`."""
+    """What turns rows of the codec `taken` into rows of `given`: at first as the identity if it can, a table's by
+    `start` where there is one."""
     sizes = {"width": network["width"], "depth": network["depth"], "noise_size": noise_size}
     if isinstance(given, TableCodec):
         return TableTranslator(given.blocks, **sizes, start=start, generator=generator)

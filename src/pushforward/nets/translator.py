@@ -71,9 +71,10 @@ class Start(nn.Module):
 class PotentialTranslator(nn.Module):
     """Rows `(n, d)` -> rows `(n, d)` by G(x) = T(x) + P W' diag(a) tanh(W Q x + b), a = 0 at first.
 
-    Where P and Q belong to each other (`models.moments`), G is in the data's own coordinates the gradient of a function,
-    sum_i a_i log cosh(w_i x + b_i) beside a quadratic one. Of all maps of one law onto another only one is the gradient
-    of a convex function, the one that moves rows least (Brenier 1991): what the game leaves open is not there to find.
+    Where P and Q belong to each other (`models.moments`), G is in the data's own coordinates the gradient of a
+    function, sum_i a_i log cosh(w_i x + b_i) beside a quadratic one. Of all maps of one law onto another only one is
+    the gradient of a convex function, the one that moves rows least (Brenier 1991): so what the game leaves open is
+    not there to find. That it stays convex is not made sure of.
     """
 
     def __init__(
