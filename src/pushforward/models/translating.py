@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, TypeVar, cast
@@ -69,7 +70,7 @@ def drawn(sources: Sources | None, n: int, *, generator: torch.Generator) -> Ten
     return sources.draw(n, generator=generator)
 
 
-class Translating(OnePass):
+class Translating(OnePass, ABC):
     """A model of two domains, A and B: `fit(A, to=B)`, `translate(rows)`.
 
     Learned: see `OnePass`.
@@ -117,9 +118,9 @@ class Translating(OnePass):
         """`to` in the form of `of`; `InputError` where one cannot be turned into the other."""
         return check_alike(of, to)
 
+    @abstractmethod
     def _beside(self, of: Dataset, to: Dataset) -> Dataset:
         """Rows of B with rows of A as what is given."""
-        raise NotImplementedError
 
     def _split(self, of: Dataset, to: Dataset) -> tuple[tuple[Dataset, Dataset], tuple[Dataset, Dataset]]:
         """The training rows of both domains, and those that are kept for the auditor."""
@@ -135,9 +136,9 @@ class Translating(OnePass):
 
     # ---- translate
 
+    @abstractmethod
     def _translators(self) -> dict[str, tuple[Codec, Codec, nn.Module]]:
         """By the domain translated to: the codecs of what goes in and of what comes out, and what is between."""
-        raise NotImplementedError
 
     def translate(self, data: Any, *, to: Way = "B", seed: int | None = None) -> Any:
         """Every row of `data` as it would be in the domain `to`: in order, in the container they came in.

@@ -7,6 +7,7 @@ it from z ~ N(0, 1): inverse transform sampling, which for points of one column 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 import torch
@@ -27,9 +28,9 @@ class Columns(Explicit):
 
     kinds: ClassVar[tuple[Kind, ...]] = ("points", "table")
 
+    @abstractmethod
     def _latents(self, n: int, generator: torch.Generator) -> Tensor:
         """Float64 latents `(n, c)`, each column N(0, 1)."""
-        raise NotImplementedError
 
     def _learn(self, rows: Tensor) -> dict[str, Tensor]:
         codec = self.codec_
