@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .bigan import BiGAN
+    from .choosing import Auto
     from .classical import KDE, PPCA, Bootstrap, Copula, Gaussian, Independent, Mixture, Trees
     from .cyclegan import CycleGAN
-    from .flows import Drifting, ScoreDifference
     from .folder import describe_run
     from .gan import GAN
     from .imputing import Imputer
     from .infogan import InfoGAN
     from .paired import Pix2Pix
     from .semi_supervised import SemiSupervised
+    from .velocity import Drifting, ScoreDifference
 
 __all__ = [
     "GAN",
     "KDE",
     "PPCA",
+    "Auto",
     "BiGAN",
     "Bootstrap",
     "Copula",
@@ -42,9 +44,10 @@ __all__ = [
 ]
 
 CLASSES = {  # and the file of each
+    "Auto": "choosing",
     "GAN": "gan",
-    "ScoreDifference": "flows",
-    "Drifting": "flows",
+    "ScoreDifference": "velocity",
+    "Drifting": "velocity",
     "BiGAN": "bigan",
     "InfoGAN": "infogan",
     "CycleGAN": "cyclegan",
@@ -55,6 +58,7 @@ CLASSES = {  # and the file of each
 }
 
 NAMES = {  # of the command line
+    "auto": "Auto",
     "gan": "GAN",
     "score-difference": "ScoreDifference",
     "drifting": "Drifting",
@@ -74,6 +78,7 @@ NAMES = {  # of the command line
 }
 
 WHAT = {
+    "auto": "the best of several models, by rows that none of them saw; the default for tables",
     "gan": "a generator that plays against a critic; conditional with --given",
     "score-difference": "a generator whose samples follow the score difference; no critic",
     "drifting": "a generator whose samples follow the drifting field; no critic",
@@ -112,8 +117,8 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def load(folder: str | os.PathLike[str]) -> Any:
-    """The fitted model that was saved in `folder`, of whatever class it is.
+def load(folder: str | os.PathLike[str], *, device: str | None = None) -> Any:
+    """The fitted model that was saved in `folder`, of whatever class it is; on its own device, or on `device`.
 
     Raises `InputError` naming the file that is missing, truncated, or of a newer version.
     """
@@ -125,4 +130,4 @@ def load(folder: str | os.PathLike[str]) -> Any:
         raise InputError(
             f"{Path(folder) / MODEL}: a model of class {name!r}, which this version lacks; upgrade pushforward"
         )
-    return __getattr__(name).load(folder)
+    return __getattr__(name).load(folder, device=device)

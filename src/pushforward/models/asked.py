@@ -24,19 +24,24 @@ from .given import layout_of, of_conditions, of_data
 
 if TYPE_CHECKING:
     from .classical.base import Explicit
-    from .one_pass import OnePass
+    from .trained import Trained
 
 
 class Subject:
     """A fitted model as something to ask: which columns it is given, which it makes, and what is known of them."""
 
-    def __init__(self, model: OnePass | Explicit) -> None:
+    def __init__(self, model: Trained | Explicit) -> None:
         model._require_fitted()
         self.model = model
         self.generator: Any = getattr(model, "generator_", None)  # a closed-form law has none
         self.codec: Codec = model.codec_
         self.said: Mapping[str, Any] | None = getattr(model, "network_", {}).get("given")
         self.beside = self.said is not None and not self.said["columns"]
+
+    @property
+    def fills(self) -> bool:
+        """Whether any of its columns can be set, and the others drawn given them (`models.told`)."""
+        return bool(getattr(self.generator, "fills", False))
 
     def drawn(self, size: int, count: int, chance: torch.Generator, conditions: Tensor | None) -> Tensor:
         """The first `count` of `size` expanded rows, under `conditions` where there are any."""

@@ -29,10 +29,11 @@ from ..errors import InputError
 from .asked import Subject, enumerate_names, put_over, read_conditions, unseen
 from .drawing import CHUNK, joined, rng
 from .given import layout_of
+from .told import telling
 
 if TYPE_CHECKING:
     from .classical.base import Explicit
-    from .one_pass import OnePass
+    from .trained import Trained
 
 TRIES, LEAST = 1000, 100_000  # drawn rows for each row asked at most, where some are rejected; and in all at least
 NEAR = 50  # training rows around an asked number, from which the other given columns are drawn
@@ -41,7 +42,7 @@ Source = Callable[[int, int, int], tuple[Tensor, "pl.DataFrame | None"]]
 """(number of the chunk, its first row, its rows) -> expanded conditions, and the values to put into their columns."""
 
 
-def answer(model: OnePass | Explicit, n: int, given: Any, seed: int) -> tuple[Dataset, dict[str, Any]]:
+def answer(model: Trained | Explicit, n: int, given: Any, seed: int) -> tuple[Dataset, dict[str, Any]]:
     """`n` rows of `model` that meet `given`, and a JSON-able report: `asked` (in words), `tried`, `kept`, `share`.
 
     given: a mapping from columns to what is asked of them (see `data.conditions`); or `n` conditions: a frame of the
@@ -129,6 +130,10 @@ def _meet(subject: Subject, n: int, terms: Sequence[Term], seed: tuple[int, ...]
     if own:
         chosen = choose(subject.kept, own)
         note, source = chosen.note, _source(subject, chosen, seed)
+    elif subject.fills:
+        told = [term for term in rest if term.single and term.values[0] is not None]
+        rest = [term for term in rest if term not in told]
+        source = telling(subject, told, seed) if told else None
     return *_draw(subject, n, source, rest, seed, ", ".join(map(term_in_words, terms))), note
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,13 +29,15 @@ from ..objectives import Objective, objective
 from ..training.progress import Reporter
 from ..training.regularisers import check_pairs, parse
 from ..training.regularisers.table import Words
+from ..training.step import Term
 from ..witness import Link
 from . import given as conditions
-from . import setup
+from . import setup, several
 from .networks import Recipe
-from .one_pass import OnePass, rows_of
+from .one_pass import OnePass
 from .representation import Represents
 from .setup import Game
+from .trained import rows_of
 
 Self = TypeVar("Self", bound="GAN")
 
@@ -62,6 +64,10 @@ class GAN(Represents, OnePass):
     networks: your own (generator, critic) modules, of which copies are trained: the generator has
         `noise(n, *, generator)` and `forward(noise)`, the critic gives one score per row. Such a model cannot be
         saved in a folder.
+    terms: what else the generator descends, by name: functions of (data, samples), encoded rows of which the second
+        carry its graph, that give losses `(m,)` or one (see `several.apart` for an example). combine: how these, the
+        game's loss first, are descended together, a way of `objectives.several` (`mgda`, `upgrad`, `weighted`, ...),
+        with a positive weight for each loss in `preference`; their sum by default. Such a model has no folder.
     conditioning: how what is given (`fit(..., given=)`) works, names of `nets.conditional.WAYS` joined by `+`; by
         default `concat`, for images `film+projection`. class_weight: of what an auxiliary classifier says.
     balance: from 0 (rare levels are met as often as in the data) to 1 (all levels of a given column alike).
@@ -96,6 +102,9 @@ class GAN(Represents, OnePass):
         width: int | None = None,
         depth: int | None = None,
         networks: tuple[nn.Module, nn.Module] | None = None,
+        terms: Mapping[str, Term] | None = None,
+        combine: str | None = None,
+        preference: Sequence[float] | None = None,
         conditioning: str | None = None,
         class_weight: float = 1.0,
         balance: float = 0.0,
@@ -122,6 +131,9 @@ class GAN(Represents, OnePass):
         self.width = width
         self.depth = depth
         self.networks = networks
+        self.terms = terms
+        self.combine = combine
+        self.preference = preference
         self.conditioning = conditioning
         self.class_weight = class_weight
         self.balance = balance
@@ -160,6 +172,8 @@ class GAN(Represents, OnePass):
             regressions=self.regressions,
             optimiser=self.optimiser,
             own=self.networks,
+            terms=self.terms or {},
+            **several.read(self.combine, self.preference, losses=1 + len(self.terms or {}) + ("auxiliary" in ways)),
         )
 
     # ---- what is given

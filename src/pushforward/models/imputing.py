@@ -113,7 +113,7 @@ class Imputer(OnePass):
     def _recipe(self, codec: Codec, game: Game) -> networks.Recipe:
         return completing.recipe(codec, networks.recipe(codec))
 
-    def _monitor(self, game: Game, codec: Codec, rows: Tensor, held: Dataset | None) -> Monitor:
+    def _monitor(self, game: Game, codec: Codec, rows: Tensor, held: Dataset | None, average: nn.Module) -> Monitor:
         return Surprise(codec, rows, held, self.seed)
 
     def _networks(

@@ -18,10 +18,10 @@ from ..errors import InputError
 from .drawing import CHUNK, joined, rng
 
 if TYPE_CHECKING:
-    from .one_pass import OnePass
+    from .trained import Trained
 
 
-def read_rows(model: OnePass, data: Any) -> Dataset:
+def read_rows(model: Trained, data: Any) -> Dataset:
     """`data` in the form of those `model` was fitted on. `InputError` for another kind, size or other columns."""
     model._require_fitted()
     codec = model.codec_
@@ -33,12 +33,12 @@ def read_rows(model: OnePass, data: Any) -> Dataset:
     return replace(found, given=dataset.given)
 
 
-def device(model: OnePass) -> torch.device:
+def device(model: Trained) -> torch.device:
     """Where the model's generator lives."""
     return next(model.generator_.parameters()).device
 
 
-def chunks(model: OnePass, dataset: Dataset, *, size: int | None = None) -> Iterator[Tensor]:
+def chunks(model: Trained, dataset: Dataset, *, size: int | None = None) -> Iterator[Tensor]:
     """Expanded rows of `dataset`, so many at a time, on the model's device; alike at every call."""
     codec, on = model.codec_, device(model)
     compact = codec.encode(dataset, generator=rng(model.seed, "encode"))
@@ -46,7 +46,7 @@ def chunks(model: OnePass, dataset: Dataset, *, size: int | None = None) -> Iter
         yield codec.expand(part.to(on)).float()
 
 
-def give_back(model: OnePass, parts: Iterable[Tensor], *, seed: int = 0) -> Any:
+def give_back(model: Trained, parts: Iterable[Tensor], *, seed: int = 0) -> Any:
     """Encoded rows `(n, *event)`, by the part, as data of the kind of container that the model was fitted on."""
     codec = model.codec_
     found = [codec.decode(part, generator=rng(seed, "decode", number)) for number, part in enumerate(parts)]

@@ -21,7 +21,7 @@ from .folder import HISTORY, MODEL, WEIGHTS, part, read_model, read_weights, wri
 from .setup import built_in
 
 if TYPE_CHECKING:
-    from .one_pass import OnePass
+    from .trained import Trained
 
 
 def previous(folder: Path, resume: bool) -> dict[str, Any] | None:
@@ -35,7 +35,7 @@ def previous(folder: Path, resume: bool) -> dict[str, Any] | None:
     return read_model(folder) if begun else None
 
 
-def write(model: OnePass, folder: Path, status: str, *, weights: bool = True) -> None:
+def write(model: Trained, folder: Path, status: str, *, weights: bool = True) -> None:
     """Write the model into `folder`: its weights, where it has some by now, and then `model.json`."""
     digest = write_weights(folder, tensors(model)) if weights else None
     write_model(
@@ -61,7 +61,7 @@ def write(model: OnePass, folder: Path, status: str, *, weights: bool = True) ->
     )
 
 
-def adopt(model: OnePass, folder: Path, saved: dict[str, Any]) -> None:
+def adopt(model: Trained, folder: Path, saved: dict[str, Any]) -> None:
     """Give `model` what the folder, whose `model.json` is `saved`, has learned."""
     run = saved["run"]
     if run["status"] == "training":
@@ -103,7 +103,7 @@ def restore(state: State, folder: Path) -> None:
         raise InputError(f"{place}: the checkpoint of step {step} does not fit this model ({error})") from error
 
 
-def tensors(model: OnePass) -> dict[str, Tensor]:
+def tensors(model: Trained) -> dict[str, Tensor]:
     """All that `weights.safetensors` holds."""
     parts = {
         "generator": model.generator_.state_dict(),
@@ -113,7 +113,7 @@ def tensors(model: OnePass) -> dict[str, Tensor]:
     return {f"{name}.{key}": tensor for name, found in parts.items() for key, tensor in found.items()}
 
 
-def parameters(model: OnePass) -> dict[str, Any]:
+def parameters(model: Trained) -> dict[str, Any]:
     """The constructor's arguments as JSON values, the objective by its name.
 
     `InputError` for what could not be found again by name: an objective that is not the registered one of its name,
@@ -124,6 +124,8 @@ def parameters(model: OnePass) -> dict[str, Any]:
         raise InputError(
             "networks of your own cannot be rebuilt from a folder; fit without out, and save their state_dict yourself"
         )
+    if given.get("terms"):
+        raise InputError("terms are functions of your own, which a saved model cannot name; fit it without out")
     words = given.get("regularise")
     if words is not None and not isinstance(words, str):
         if not all(isinstance(word, str) for word in words):

@@ -38,9 +38,9 @@ from ..training.regularisers.table import Words
 from ..witness import Link
 from . import networks, setup
 from .adversarial import Adversarial
-from .one_pass import rows_of
 from .rows import as_array, chunks, read_rows
 from .setup import Game
+from .trained import rows_of
 
 Self = TypeVar("Self", bound="SemiSupervised")
 
@@ -183,7 +183,7 @@ class SemiSupervised(Adversarial):
         """
         setup.check(self)
         self._game()
-        dataset, column = _labelled(rows_of(data), labels)
+        dataset, column = labelled(rows_of(data), labels)
         held = None if holdout is None else without(rows_of(holdout), column)
         self._column, self._known = column, Supervised(float(self.weight))
         try:
@@ -259,7 +259,7 @@ def without(dataset: Dataset, column: str | None) -> Dataset:
     return replace(dataset, values=dataset.values.drop(column))
 
 
-def _labelled(dataset: Dataset, labels: Any) -> tuple[Dataset, str | None]:
+def labelled(dataset: Dataset, labels: Any) -> tuple[Dataset, str | None]:
     """(rows with their labels as what is given with them, null where not known; the column that held them or None)."""
     column = labels if isinstance(labels, str) else None
     if column is not None:

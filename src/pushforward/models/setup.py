@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,8 +27,8 @@ from ..training.player import Player
 from ..training.regularisers import Regulariser, Setting, regularisers
 from ..training.regularisers.gradient import ZeroCentred
 from ..training.regularisers.table import Words
-from ..training.schedule import FLAT_FROM, Schedule
-from ..training.step import Rules
+from ..training.schedule import FLAT_FROM
+from ..training.step import Rules, Term
 from . import networks, own
 from .drawing import rng
 from .networks import Recipe
@@ -37,7 +37,8 @@ from .watching import Along, Audited
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from .one_pass import OnePass
+    from ..flow import Velocity
+    from .trained import Trained
 
 AUDITED = 0.2  # share of the rows that `until` keeps out of training where no holdout is given
 LOOKS, AUDITS = 50, 25  # how often a run is looked at closely, and audited
@@ -50,10 +51,11 @@ GP_WEIGHT = 10.0  # Gulrajani et al. 2017
 
 @dataclass(frozen=True)
 class Game:
-    """What a family plays, by its parameters: an objective with its regularisers, or a velocity."""
+    """What a family plays, by its parameters: an objective with its regularisers, or a velocity, by its name or as what
+    makes one from some expanded rows (`make(rows, seed=)`)."""
 
     objective: Objective | None = None
-    velocity: str | None = None
+    velocity: str | Callable[..., Velocity] | None = None
     regularise: Words = "none"
     gamma: float | None = None
     n_critic: int = 1
@@ -62,6 +64,9 @@ class Game:
     regressions: int = 1
     optimiser: str = "adam"
     own: tuple[nn.Module, nn.Module] | None = None
+    terms: Mapping[str, Term] = field(default_factory=dict)
+    combine: str = ""
+    preference: tuple[float, ...] = ()
 
     @property
     def adversarial(self) -> bool:
@@ -78,7 +83,7 @@ class Plan:
     regularisers: tuple[Regulariser, ...]
 
 
-def check(model: OnePass) -> None:
+def check(model: Trained) -> None:
     """Refuse, before anything is read, parameters that make no sense (`InputError`)."""
     whole = (
         "steps", "batch_size", "n_critic", "regressions", "noise_size", "width", "depth", "checkpoint_every"
@@ -117,11 +122,11 @@ def encode(dataset: Dataset, seed: int, columns: Sequence[str] = ()) -> tuple[Co
     return codec, rows
 
 
-def plan(model: OnePass, game: Game, codec: Codec, rows: Tensor) -> Plan:
+def plan(model: Trained, game: Game, codec: Codec, rows: Tensor) -> Plan:
     """What `model`'s parameters leave open, from the encoded training `rows`."""
     default = model._recipe(codec, game)
     names = ("steps", "batch_size", "learning_rate", "noise_size", "width", "depth")
-    recipe = replace(default, **{name: getattr(model, name) or getattr(default, name) for name in names})
+    recipe = replace(default, **{name: getattr(model, name, None) or getattr(default, name) for name in names})
     data, expand = _data_part(codec)
     spread, local = networks.scales(rows, expand, seed=derive(model.seed, "scale"))
     if game.gamma is not None:
@@ -149,7 +154,7 @@ def _data_part(codec: Codec) -> tuple[Codec, Callable[[Tensor], Tensor]]:
 
 
 def begin(
-    model: OnePass,
+    model: Trained,
     game: Game,
     codec: Codec,
     rows: Tensor,
@@ -203,7 +208,7 @@ def begin(
     def settings(steps: int) -> Settings:
         log_every = max(1, steps // 200)
         return Settings(
-            schedule=Schedule(steps, recipe.learning_rate),
+            schedule=model._schedule(steps, recipe.learning_rate),
             half_life=recipe.half_life * batches.batch_size,
             seed=model.seed,
             log_every=log_every,
@@ -214,7 +219,7 @@ def begin(
 
     if steps is None and model.time_budget is not None:
         steps = calibrate(state, settings(recipe.steps), batches, fabric, model.time_budget)
-    state.monitor = model._monitor(game, codec, rows, held)
+    state.monitor = model._monitor(game, codec, rows, held, average)
     steps = steps or recipe.steps
     if model.until and held is not None:
         falls = game.velocity is not None or any(isinstance(one, ZeroCentred) for one in decided.regularisers)
@@ -247,7 +252,7 @@ def _regularisers(
     )
 
 
-def built_in(model: OnePass, critic: nn.Module, gamma: tuple[float, float], rows: int) -> nn.Module:
+def built_in(model: Trained, critic: nn.Module, gamma: tuple[float, float], rows: int) -> nn.Module:
     """The critic of a saved model as it was trained: with what its regularisers had built into it."""
     made = _regularisers(model._game(), model.codec_, gamma, rows, model.batch_size or 1, model.seed)
     found = prepared(critic, made, seed=model.seed)
@@ -282,7 +287,8 @@ def _rules(
 
         # as many rows as it will see at a time: the finest width is one at which those still have neighbours
         some = torch.randperm(len(rows), generator=rng(seed, "velocity"))[: decided.recipe.batch_size].to(rows.device)
-        velocity = Along(velocity_by_name(game.velocity).make(codec.expand(rows[some]), seed=derive(seed, "velocity")))
+        make = velocity_by_name(game.velocity).make if isinstance(game.velocity, str) else game.velocity
+        velocity = Along(make(codec.expand(rows[some]), seed=derive(seed, "velocity")))
     moved = decided.recipe.shift
     view = {"view": lambda images, moment: shift(images, moved, moment.draw)} if moved and game.adversarial else {}
     return Rules(
@@ -294,5 +300,8 @@ def _rules(
         velocity=velocity,
         joint=getattr(critic, "joint", None),
         charges=tuple(getattr(generator, "charges", ())),
+        terms=game.terms,
+        combine=game.combine,
+        preference=game.preference,
         **view,
     )

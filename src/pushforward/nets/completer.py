@@ -109,9 +109,9 @@ class Completer(nn.Module):
         masks: Tensor = draw.mine(self.law(draw.world_size * n, self.size, generator=draw.generator))
         return masks
 
-    def learn(self, x: Float[Tensor, "n *event"], draw: Any) -> dict[str, Tensor]:
-        """Without a game: the surprise of data under masks drawn by `draw`."""
-        return {"surprise": self.surprise(x, self._masks(len(x), draw))}
+    def learn(self, x: Float[Tensor, "n *event"], moment: Any) -> dict[str, Tensor]:
+        """Without a game: the surprise of data under masks drawn by the `training.draw.Moment`'s draw."""
+        return {"surprise": self.surprise(x, self._masks(len(x), moment.draw))}
 
     def owes(self, play: Any, z: Tensor | None) -> dict[str, Tensor]:
         """What the base pays: the mean surprise of the unseen units of each of `play.x`, rows with masks."""

@@ -37,8 +37,8 @@ def norm(tensors: Iterable[Tensor | None]) -> Tensor:
 def divergence(step: int, objective: str, kept: int | None, figure: str = "") -> TrainingDiverged:
     """The sentence: what happened (to which `figure`), what is kept, what to change."""
     checkpoint = "no checkpoint had been written" if kept is None else f"the checkpoint of step {kept} is kept"
-    remedies = "lower learning_rate or raise gamma"
-    if objective != "rpgan":
+    remedies = "lower learning_rate or raise gamma" if objective else "lower learning_rate"
+    if objective not in ("rpgan", ""):
         remedies += ", or take the objective rpgan"
     what = f"its {figure.replace('_', ' ')}" if figure else "a loss or a weight"
     played = f"with the objective {objective} " if objective else ""

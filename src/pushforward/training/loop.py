@@ -118,6 +118,11 @@ class State:
         self.step, self.seconds, self.summed = tree["step"], tree["seconds"], tree["summed"]
         self.sums = tree["sums"].to(self.device)
 
+    def stop(self) -> str:
+        """Why to stop now, by the audit or by a monitor that may say so; empty to go on."""
+        lookers = (self.audit, self.monitor)
+        return next((why for one in lookers if isinstance(one, Audit) and (why := one.stop())), "")
+
     def finite(self) -> bool:
         return all_finite([weight for player in self.players for weight in player.weights])
 
@@ -216,7 +221,7 @@ def run(
             kept, saved_at = state.step, time.monotonic()
             emit("checkpoint")
 
-    why = state.audit.stop() if state.audit else ""
+    why = state.stop()
     emit("start")
     try:
         with graceful() as asked, fabric.autocast():
@@ -234,7 +239,7 @@ def run(
                     emit("log", record)
                     if state.monitor and settings.monitor_every and state.step % settings.monitor_every == 0:
                         look_out()
-                    why = state.audit.stop() if state.audit else ""
+                    why = state.stop()
                 if out and _due(state.step, saved_at, settings):
                     keep()
             keep()

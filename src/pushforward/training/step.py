@@ -14,6 +14,9 @@ V is minus the gradient of the generator's loss, or any other velocity (`flow`: 
 ...), which needs no critic. With the loss's own gradient, lambda_1 = 1 and k = 1 both forms have the same gradient:
 d/dtheta |G - t|^2 / 2 = (y - t).dG = grad_y loss_G . dG.
 
+The generator may descend several losses, its game's beside charges and a user's terms: their sum, or together in one of
+the ways of `objectives.several` (`Rules.combine`).
+
 What is played need not be bare samples. The critic judges *rows*, and a generator may make more of them than a sample:
 joined with a condition (conditional), with the noise they came from (bidirectional), two domains' side by side
 (translation). Such a generator may have, beside `noise` and its call,
@@ -22,7 +25,7 @@ joined with a condition (conditional), with the noise they came from (bidirectio
     owes(play, z)    what it pays besides the objective (a cycle's, an identity's, a class's term), by name, weighted;
                      `charges` lists the names
     emit(z)          the data rows alone, where its call gives more
-    learn(x, draw)   what it descends on data where there is neither objective nor velocity (a likelihood), by name
+    learn(x, moment) what it descends on data where there is neither objective nor velocity (a likelihood), by name
 
 Where the data's side moves too, both sides want to be taken for each other: the loss is the critic's with the sides
 exchanged, loss_D(b, a), and its gradient goes through both (Donahue et al. 2017, Dumoulin et al. 2017). A critic that
@@ -40,13 +43,26 @@ from torch.func import functional_call
 from ..errors import InputError
 from ..nets.joint import Joint
 from ..objectives import Objective
+from ..objectives.several import combined
 from .draw import Draw, Moment
 from .regularisers.base import Play, Regulariser, Scene, Score
 
 Velocity = Callable[[Tensor, Tensor, Moment], Tensor]
 """(samples `(m, *event)`, data `(n, *event)`, moment) -> displacement at unit rate `(m, *event)`."""
 
+Term = Callable[[Tensor, Tensor], Tensor]
+"""(data `(n, *event)`, samples `(m, *event)` with the generator's graph) -> losses, `(m,)` or `()`."""
+
 Descend = Callable[[Tensor], None]
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A network that learns from data alone."""
+
+    charges: tuple[str, ...]
+
+    def learn(self, x: Tensor, moment: Moment) -> dict[str, Tensor]: ...
 
 
 @runtime_checkable
@@ -65,6 +81,9 @@ class Rules:
     lambda_1: None for the direct form; the rate in data space for the target form, with `regressions` steps of the
     generator to each target. n_critic: critic steps to one of the generator's. view: what the critic sees of a batch.
     joint: how joint rows are made up, where they are; only data in them are viewed. charges: what the generator owes.
+    terms: what else it descends, by name. combine: how its losses are descended together, a way of `objectives.several`
+    with its `preference` (all alike where empty), over the game's loss, the charges and the terms, in this order; their
+    sum where empty.
     """
 
     objective: Objective | None
@@ -76,6 +95,9 @@ class Rules:
     view: Callable[[Tensor, Moment], Tensor] = field(default=lambda rows, moment: rows)
     joint: Joint | None = None
     charges: tuple[str, ...] = ()
+    terms: Mapping[str, Term] = field(default_factory=dict)
+    combine: str = ""
+    preference: tuple[float, ...] = ()
 
     @property
     def adversarial(self) -> bool:
@@ -88,8 +110,8 @@ class Rules:
         if self.adversarial:
             assert self.objective is not None
             ranked = () if self.objective.reads == "embedding" else ("gap", "accuracy")  # vectors have no order
-            return ("critic_loss", "generator_loss", *ranked, "penalty", *self.charges)
-        return ("generator_loss", *(self.charges if self.learns else ()))
+            return ("critic_loss", "generator_loss", *ranked, "penalty", *self.charges, *self.terms)
+        return ("generator_loss", *(self.charges if self.learns else self.terms))
 
     @property
     def learns(self) -> bool:
@@ -123,7 +145,7 @@ class Rules:
 
 def step(
     rules: Rules,
-    generator: Generator,
+    generator: Generator | Learner,
     critic: nn.Module | None,
     descend_generator: Descend,
     descend_critic: Descend | None,
@@ -136,10 +158,12 @@ def step(
     """
     if critic is None or descend_critic is None:
         x = batches()
-        if rules.learns:
+        if isinstance(generator, Learner) and rules.learns:
             return _learning_step(rules, generator, descend_generator, x, moment)
+        assert isinstance(generator, Generator)
         z = _noise(generator, len(x), moment)
         return _generator_step(rules, generator, descend_generator, None, x, z, generator(z), moment)
+    assert isinstance(generator, Generator)
     for turn in range(rules.n_critic):
         x = batches()
         z = _noise(generator, len(x), moment)
@@ -253,7 +277,7 @@ def _generator_step(
     if rules.lambda_1 is None:
         loss = generator_loss(rules, critic, x, y, moment)
         owed = _owed(rules, generator, critic, x, y, z, moment)
-        descend(inertia(loss + sum(owed.values())))
+        descend(inertia(_together(rules, generator, [loss, *owed.values()])))
         return {"generator_loss": loss.detach(), **{name: charge.detach() for name, charge in owed.items()}}
     if x.requires_grad:
         raise InputError("the target step moves samples only, and this model's data side moves too; leave lambda_1 out")
@@ -264,34 +288,43 @@ def _generator_step(
         owed = _owed(rules, generator, critic, x, y, z, moment)
         if turn == 0:
             first = {"generator_loss": loss.detach(), **{name: charge.detach() for name, charge in owed.items()}}
-        descend(inertia(loss + sum(owed.values())))
+        descend(inertia(_together(rules, generator, [loss, *owed.values()])))
     return first
 
 
-def _learning_step(
-    rules: Rules, generator: Generator, descend: Descend, x: Tensor, moment: Moment
-) -> dict[str, Tensor]:
-    told = generator.learn(x, moment.draw)  # type: ignore[attr-defined]
+def _learning_step(rules: Rules, generator: Learner, descend: Descend, x: Tensor, moment: Moment) -> dict[str, Tensor]:
+    told = generator.learn(x, moment)
     owed = {name: told[name].mean() for name in rules.charges}
+    descend(_Inertia(rules.regularisers, generator)(_together(rules, generator, list(owed.values()))))
     loss = torch.stack(list(owed.values())).sum()
-    descend(_Inertia(rules.regularisers, generator)(loss))
     return {"generator_loss": loss.detach(), **{name: charge.detach() for name, charge in owed.items()}}
 
 
 def _owed(
     rules: Rules, generator: Generator, critic: nn.Module | None, x: Tensor, y: Tensor, z: Tensor, moment: Moment
 ) -> dict[str, Tensor]:
-    """What the generator pays besides the objective: the mean of every charge."""
+    """What the generator pays besides the objective: the mean of every charge and term."""
+    found = {name: term(x, y).mean() for name, term in rules.terms.items()}
     if not rules.charges or critic is None:
-        return {}
+        return found
     owed = generator.owes(_play(rules, critic, x, y, moment), z)  # type: ignore[attr-defined]
-    return {name: owed[name].mean() for name in rules.charges}
+    return {name: owed[name].mean() for name in rules.charges} | found
+
+
+def _together(rules: Rules, generator: Generator | Learner, losses: list[Tensor]) -> Tensor:
+    """One loss to descend in place of several."""
+    found = torch.stack(losses)
+    if not rules.combine or len(losses) == 1:
+        return found.sum()
+    assert isinstance(generator, nn.Module)
+    preference = found.new_tensor(rules.preference) if rules.preference else None
+    return combined(found, list(generator.parameters()), rules.combine, preference=preference)
 
 
 class _Inertia:
     """A loss with what the regularisers charge for the generator's weights."""
 
-    def __init__(self, regularisers: Iterable[Regulariser], generator: Generator) -> None:
+    def __init__(self, regularisers: Iterable[Regulariser], generator: Generator | Learner) -> None:
         self.regularisers = tuple(regularisers)
         self.weights = list(generator.parameters()) if self.regularisers and isinstance(generator, nn.Module) else []
 

@@ -83,6 +83,16 @@ QUALITY = (
         "saturation",
     ),
 )
+KEPT_BACK = Panel(
+    "Loss on rows it does not learn from",
+    "Where the rows kept back part from the training rows, it learns these by heart; its best average is the model.",
+    (
+        ("loss_train", "training rows", REAL, False),
+        ("loss_validation", "rows kept back", FAKE, False),
+        ("loss_held", "rows held out", INK, True),
+    ),
+)
+LOSS = Panel("Loss", "What the network descends.", (("generator_loss", "loss", INK, False),))
 LOSSES = Panel(
     "Losses",
     "A game's losses need not fall: what matters is that neither side runs away.",
@@ -115,7 +125,7 @@ SPENT = {
     "audit_detectable",
     "audit_lost_lower",
 }
-CHARGED = "What else is paid"
+CHARGED = "What is paid"
 
 
 def training(
@@ -124,7 +134,8 @@ def training(
     """The curves of a run's records; `charges` are the figures that the generator pays besides the objective."""
     if len(history) < LEAST:
         return None
-    panels = [LOSSES, *_charged(history, charges), *QUALITY]
+    plays = any("critic_loss" in record for record in history)
+    panels = [LOSSES if plays else LOSS, KEPT_BACK, *_charged(history, charges), *QUALITY]
     shown = _drawn(panels, history, alarms)
     drawn = {name for panel in (*panels, GRADIENTS, SCHEDULE) for name, *_ in panel.lines}
     drawn |= {name for panel in panels for low, high, _ in panel.bands for name in (low, high)}
@@ -150,9 +161,7 @@ def _charged(history: Sequence[Mapping[str, Any]], charges: Sequence[str]) -> li
     if not there:
         return []
     lines = tuple((name, _worded(name), COLOURS[k % len(COLOURS)], False) for k, name in enumerate(there))
-    return [
-        Panel(CHARGED, "Terms that the generator pays besides the objective, as weighted: they should fall.", lines)
-    ]
+    return [Panel(CHARGED, "Terms that are paid, as weighted: they should fall.", lines)]
 
 
 def _figures(history: Sequence[Mapping[str, Any]]) -> list[str]:
