@@ -9,8 +9,11 @@ from typing import Annotated
 
 import typer
 
+from . import contest as contest
 from . import encoding as encoding
+from . import improving as improving
 from . import judging as judging  # its commands join the application
+from . import likelihood as likelihood
 from . import translating as translating
 from .options import column_types, must_be_new
 from .shared import DATA, ColumnOption, ForceOption, KindName, KindOption, LogName, SeedOption, app, print_rows
@@ -62,7 +65,14 @@ def demo(
 def fit(
     data: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Folder for the run.")],
-    model: Annotated[str, typer.Option("--model", help="What to fit, by its name (see `models`).")] = "gan",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="What to fit, by its name (see `models`). By default gan; for a table, unless more is said of the "
+            "training, auto: the best of several.",
+        ),
+    ] = None,
     objective: Annotated[
         str | None,
         typer.Option("--objective", help="What is played for; rpgan by default (see `objectives`)."),
@@ -92,10 +102,30 @@ def fit(
         str | None,
         typer.Option("--to", metavar="DATA", help="For cyclegan and pix2pix: the domain to translate to."),
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            metavar="COLUMN|FILE",
+            help="For simclr: classes whose rows belong together; or `label` for those of an image folder.",
+        ),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Training steps; by default from the data.")
     ] = None,
+    time_budget: Annotated[
+        float | None,
+        typer.Option(
+            "--time-budget", metavar="SECONDS", min=1.0, help="About so many, instead of --steps; with auto, for all."
+        ),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", min=2, help="By default from the data.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Any other setting of the model (again for more), see `models NAME`."
+        ),
+    ] = None,
     until: Annotated[
         str | None,
         typer.Option(
@@ -134,6 +164,7 @@ def fit(
             "conditioning": conditioning,
             "balance": balance,
             "steps": steps,
+            "time_budget": time_budget,
             "batch_size": batch_size,
             "until": until,
             "tolerance": tolerance,
@@ -144,6 +175,8 @@ def fit(
         columns=column_types(column),
         given=given,
         to=to,
+        labels=labels,
+        settings=setting,
         log=log.value if log else None,
         resume=resume,
         force=force,
@@ -175,6 +208,10 @@ def sample(
             "--real", metavar="DATA", help="Rows to calibrate the critic by; by default those that RUN holds out."
         ),
     ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option("--guidance", min=0.0, help="Of a diffusion given something: by how much that is exaggerated."),
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="The same seed draws the same samples.")] = None,
     force: ForceOption = False,
 ) -> None:
@@ -182,7 +219,7 @@ def sample(
     from .work import sample_run
 
     must_be_new(out, "--out FILE", force=force)
-    sample_run(run, n, out, given=given, refine=refine, real=real, seed=seed, force=force)
+    sample_run(run, n, out, given=given, refine=refine, real=real, guidance=guidance, seed=seed, force=force)
 
 
 @app.command()
@@ -218,18 +255,42 @@ def show(
 
 @app.command()
 def models(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One of them: its settings, explained.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every field as JSON.")] = False,
 ) -> None:
-    """List the models: what each is, and what it can do beside fit and sample."""
+    """List the models: what each is, and what it can do beside fit and sample; or explain one."""
     from ..models import NAMES, WHAT, by_name
 
-    more = ("log_prob", "encode", "decode", "reconstruct", "translate", "fill", "features")
+    if name is not None:
+        explain(name, as_json=as_json)
+        return
+    more = ("sample", "log_prob", "encode", "decode", "reconstruct", "translate", "fill", "features")
     rows = {}
-    for name in NAMES:
-        family = by_name(name)
-        can = [one for one in more if hasattr(family, one)]
-        rows[name] = {"is": WHAT[name], "can": ", ".join(can)}
+    for one in NAMES:
+        family = by_name(one)
+        rows[one] = {"is": WHAT[one], "can": ", ".join(name for name in more if hasattr(family, name))}
     print_rows("Models", rows, as_json=as_json)
+
+
+def explain(name: str, *, as_json: bool) -> None:
+    """Print what the model `name` is, and its settings with their defaults."""
+    import inspect
+
+    from rich.console import Console
+
+    from ..models import WHAT, by_name
+
+    family = by_name(name)
+    defaults = {one: p.default for one, p in inspect.signature(family).parameters.items()}
+    if as_json:
+        print(json.dumps({"name": name, "is": WHAT[name], "settings": defaults}, indent=2, default=str))
+        return
+    console = Console()
+    told = inspect.cleandoc(family.__doc__ or "").replace("`", "")
+    console.print(f"{name}: {WHAT[name]}", style="bold", highlight=False, markup=False)
+    console.print(told, highlight=False, markup=False)
+    said = ", ".join(f"{one}={json.dumps(value, default=str)}" for one, value in defaults.items())
+    console.print(f"Settings, for fit --set NAME=VALUE: {said}", highlight=False, markup=False)
 
 
 @app.command()

@@ -45,6 +45,19 @@ def attach(data: str, dataset: Dataset, words: Sequence[str] | None) -> tuple[Da
     return replace(found, path=None), None
 
 
+def labels(name: str, family: type, data: str, dataset: Dataset, word: str) -> Any:
+    """What `fit` takes as labels: a column of a table, a file of labels, or `label` for the classes of DATA itself."""
+    from ..models.given import read_file
+
+    if "labels" not in inspect.signature(family.fit).parameters:  # type: ignore[attr-defined]
+        raise InputError(f"--labels is not for --model {name}; leave it out, or take --model simclr")
+    if dataset.kind == "table" and word in dataset.values.columns:
+        return word
+    if word == LABEL and not Path(LABEL).exists():
+        return _labels(data, dataset)
+    return read_file(Path(word))
+
+
 def _labels(data: str, dataset: Dataset) -> Any:
     import numpy as np
 

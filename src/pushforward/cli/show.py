@@ -41,6 +41,7 @@ def write_page(path: Path, html: Path | None, data: Sequence[str] | None, *, for
 
 
 def _describe_run(path: Path) -> dict[str, Any]:
+    from ..models.choosing.auto import CHOICE, read_choice
     from ..models.folder import HISTORY, read_model
     from ..training.checkpoint import latest
     from ..training.diagnostics import alarms
@@ -49,6 +50,7 @@ def _describe_run(path: Path) -> dict[str, Any]:
     saved = read_model(path)
     history = read(path / HISTORY)
     run = saved["run"]
+    choice = read_choice(path) if (path / CHOICE).exists() else {}
     found = latest(path) if run["status"] != "finished" else None
     step = max(run["step"], found[0] if found else 0)
     return {
@@ -64,7 +66,8 @@ def _describe_run(path: Path) -> dict[str, Any]:
         "network": saved["network"],
         "made_by": saved["made_by"],
         "stopped": run.get("stopped") or None,
-        "closing": (run.get("closing") or {}).get("sentence"),
+        "choice": choice.get("sentence"),
+        "closing": (run.get("closing") or choice.get("closing") or {}).get("sentence"),
         "alarms": [str(alarm) for alarm in alarms(history)] or None,
         "versions": saved["versions"],
         "history": history,

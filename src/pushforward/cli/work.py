@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import shutil
 import warnings
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 ANY = "any"  # --given any: whatever is there, learned by the imputer
+OF_AUTO = {"seed", "time_budget"}  # what may be said of how to train, and a table still be given to several models
 AUDITED = 0.2  # share held out for --until where --holdout says nothing
 
 
@@ -28,7 +30,7 @@ def clear_run(path: Path) -> None:
     """Remove an earlier run at `path`; refuse a folder that is none, whatever `--force` says."""
     if not path.exists():
         return
-    ours = ("model.json", "checkpoints", "run/model.json")
+    ours = ("model.json", "checkpoints", "run/model.json", "candidates")
     if not path.is_dir() or (any(path.iterdir()) and not any((path / name).exists() for name in ours)):
         raise InputError(f"{path}: is not a run folder, so --force will not remove it; choose another --out")
     shutil.rmtree(path)
@@ -38,13 +40,15 @@ def fit_run(
     data: str,
     out: Path,
     *,
-    model: str,
+    model: str | None,
     parameters: Mapping[str, Any],
     holdout: float,
     kind: Kind | None,
     columns: Mapping[str, str] | None,
     given: Sequence[str] | None = None,
     to: str | None = None,
+    labels: str | None = None,
+    settings: Sequence[str] | None = None,
     log: str | None,
     resume: bool,
     force: bool,
@@ -55,30 +59,41 @@ def fit_run(
     from ..objectives import objective
     from ..training.regularisers import parse
 
+    named = {name: value for name, value in parameters.items() if value is not None}
+    source: Any = data
+    if model is None:
+        model = "gan"
+        if given is None and to is None and set(named) <= OF_AUTO:
+            source = sources.read(data, kind=kind, columns=columns)
+            model = "auto" if source.kind == "table" else "gan"
     if given == [ANY] and model in ("gan", "imputer"):
         model, given = "imputer", None
     family = by_name(model)
-    named = {name: value for name, value in parameters.items() if value is not None}
     for name in named:
         if name not in family.parameter_names():
             raise InputError(
                 f"--{name.replace('_', '-')} is not for --model {model}; leave it out, or take --model gan"
             )
+    named |= _settings(settings, model, family)
     if given:
         words.check_model(model, family)
-    translates = hasattr(family, "translate")
-    if translates != (to is not None):
+    two = "to" in inspect.signature(family.fit).parameters
+    if two != (to is not None):
         raise InputError(
-            f"--model {model} translates between two domains; give the other one: --to DATA"
-            if translates
-            else f"--to is not for --model {model}; leave it out, or take --model cyclegan or pix2pix"
+            f"--model {model} is of two sets of rows; give the other one: --to DATA"
+            if two
+            else f"--to is not for --model {model}; leave it out, or take --model cyclegan, pix2pix or clip"
         )
     # unknown names are told before the data are read
     if named.get("objective") != "none":  # the imputer's word for no game
         objective(named.get("objective", "rpgan"))
     parse(named.get("regularise", "none"))
-    dataset, asked = words.attach(data, sources.read(data, kind=kind, columns=columns), given)
+    dataset, asked = words.attach(data, sources.read(source, kind=kind, columns=columns), given)
     more: dict[str, Any] = {} if asked is None else {"given": asked}
+    if labels is not None:
+        if holdout and not (dataset.kind == "table" and labels in dataset.values.columns):
+            raise InputError("--labels of a file or of classes belong to all rows; leave --holdout out")
+        more["labels"] = words.labels(model, family, data, dataset, labels)
     held = None
     if named.get("until") and not holdout:
         holdout = AUDITED  # the auditor needs rows; kept in RUN/data like any holdout
@@ -111,13 +126,35 @@ def fit_run(
             f"Stopped at step {estimator.steps_done_:,}; go on by the same command with --resume.", highlight=False
         )
         return INTERRUPTED
+    if getattr(estimator, "choice_", None):
+        console.print(estimator.choice_["sentence"], highlight=False)
     if getattr(estimator, "closing_", None):
         console.print(estimator.closing_["sentence"], highlight=False)
-    use = f"Translate by it: pushforward translate {out} --in DATA --out FILE"
-    if not translates:
-        use = f"Draw from it: pushforward sample {out} -n 1000 --out FILE"
+    use = f"Draw from it: pushforward sample {out} -n 1000 --out FILE"
+    if hasattr(estimator, "translate"):
+        use = f"Translate by it: pushforward translate {out} --in DATA --out FILE"
+    elif not hasattr(estimator, "sample"):
+        use = f"Encode by it: pushforward encode {out} --in DATA --out FILE.npy"
     console.print(f"Fitted and saved in {out}. {use}", highlight=False)
     return 0
+
+
+def _settings(said: Sequence[str] | None, model: str, family: Any) -> dict[str, Any]:
+    """`["latent_size=8", "decoder=bernoulli"]` as constructor arguments: JSON values, or else plain words."""
+    found: dict[str, Any] = {}
+    known = family.parameter_names()
+    for one in said or ():
+        name, equals, value = one.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals:
+            raise InputError(f"--set {one}: write it as NAME=VALUE, for example --set width=256")
+        if name not in known:
+            raise InputError(f"--set {one}: --model {model} has no setting {name!r}; it has {', '.join(known)}")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    return found
 
 
 def _keep_parts(folder: Path, parts: Mapping[str, Dataset], *, share: float, seed: int) -> None:
@@ -140,6 +177,7 @@ def sample_run(
     given: Sequence[str] | None = None,
     refine: str | None = None,
     real: str | None = None,
+    guidance: float | None = None,
     seed: int | None,
     force: bool,
 ) -> None:
@@ -149,6 +187,8 @@ def sample_run(
     from ..models import load
 
     model = load(run)
+    if not hasattr(model, "sample_dataset"):
+        raise InputError(f"{run}: a {type(model).__name__} draws nothing; encode by it, or fit another model")
     more = _refinement(run, refine, real)
     with warnings.catch_warnings():  # they are in the report
         warnings.simplefilter("ignore")
@@ -157,6 +197,10 @@ def sample_run(
             raise InputError(
                 f"{run}: a {type(model).__name__} has no critic to refine by; leave --refine out, or fit a GAN"
             )
+        if guidance is not None:
+            if "guidance" not in inspect.signature(model.sample_dataset).parameters:
+                raise InputError(f"{run}: a {type(model).__name__} takes no guidance; leave --guidance out")
+            more["guidance"] = guidance
         if n is None and not (asked is not None and hasattr(model, "fill")):
             raise InputError("-n N: say how many samples to draw")
         dataset = model.sample_dataset(n, seed=seed, **more, **({} if asked is None else {"given": asked}))

@@ -151,6 +151,31 @@ class Coordinates:
             out[:, j] = self.ranks[j](z)
         return (out * there).to(numeric.device)
 
+    def log_slope(self, numeric: Float[Tensor, "n k"], onehot: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:
+        """ln |det de/du| of `forward` at latents u, over the slots that hold a number; float64.
+
+        The map is triangular in its order, so this is the sum over active slots of ln de_j/du_j, with
+        e = R(z), z = Phi^-1(F(r)), r = (t - place) / spread:  R'(z) f(r) / phi(z) / spread * dt/du.
+        """
+        u, cats = numeric.detach().float().cpu(), self.categories(onehot)
+        there = self.there(onehot)
+        w = self.measured(u)
+        context, total = self.context(u * there, w * there), torch.zeros(len(u), dtype=torch.float64)
+        for j in self.order:
+            if not self.active[j]:
+                continue
+            place, parts = self.conditional(j, context, cats)
+            t, spread = (w if self.straight[j] else u)[:, j], self.arrays["spread"][j]
+            r = (t - place) / spread
+            z = standard(r, parts)
+            log_phi = -0.5 * z.double().square() - 0.5 * math.log(2 * math.pi)
+            steep = log_density(r.double(), parts).double() - log_phi - spread.double().log()
+            steep = steep + self.ranks[j].slope(z).double().log()
+            if self.straight[j]:
+                steep = steep + self.scales[j].slope(u[:, j]).double().log()
+            total += torch.where(there[:, j] > 0, steep, 0.0)
+        return total.to(numeric.device)
+
     def inverse(self, numeric: Float[Tensor, "n k"], onehot: Float[Tensor, "n c"]) -> Float[Tensor, "n k"]:
         """The latents u of coordinates e: slot by slot, each by bisection of its conditional distribution function."""
         e, cats = numeric.detach().float().cpu(), self.categories(onehot)

@@ -48,6 +48,9 @@ class Coordinates(Protocol):
     def inverse(self, numeric: Tensor, onehot: Tensor) -> Tensor:
         """The inverse of `forward`."""
 
+    def log_slope(self, numeric: Tensor, onehot: Tensor) -> Tensor:
+        """ln |det| of `forward` at latents `(n, k)`: `(n,)`."""
+
     def to_dict(self) -> dict[str, Any]: ...
 
     def tensors(self) -> dict[str, Tensor]: ...

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .comparison import P_FLOOR, Comparison, MethodReport
 
 if TYPE_CHECKING:
+    from .contest import Contest
     from .leaderboard import Leaderboard
 
 REGIONS = 8  # regions that are written out
@@ -105,6 +106,38 @@ def leaderboard_markdown(board: Leaderboard) -> str:
     for standing in board.standings:
         one = board.comparisons[standing.name]
         lines += [f"### {_cell(standing.name)}", "", one.verdict.sentence, "", *first_screen(one)]
+    return "\n".join(lines) + "\n"
+
+
+def contest_markdown(found: Contest) -> str:
+    """The table of models, with the ceiling and those that have no figures, and the first screen of each."""
+    board, shown = found.board, found.shown
+    lines = [f"## Models of {_cell(found.data)}", "", found.sentence, ""]
+    lines += [
+        f"{found.train:,} rows to train on, {found.judged:,} kept out to judge by; {found.budget:g} s of fitting in "
+        f"all; seed {found.seed}.",
+        "",
+        f"| place | model | {board.by} | interval | {' | '.join(shown)} | seconds | findings |",
+        "|---|---|---|---|" + "---|" * len(shown) + "---|---|",
+    ]
+    ceiling = " | ".join(number(found.ceiling(name)) for name in shown)
+    lines.append(f"| | real against real | {number(found.ceiling(board.by))} | | {ceiling} | | |")
+    for one in board.standings:
+        figures = [found.figure(one.name, name) for name in shown]
+        cells = " | ".join("" if figure is None else number(figure.value) for figure in figures)
+        named = ", ".join(finding.name for finding in board.comparisons[one.name].findings)
+        lines.append(
+            f"| {one.place} | {_cell(one.name)} | {one.value:.4g} | {number(one.low)} … {number(one.high)} "
+            f"| {cells} | {found.entry(one.name).seconds:.1f} | {named} |"
+        )
+    lines += ["", "Places are shared where the difference is within noise (Holm over all pairs).", ""]
+    lines += [f"- {_cell(entry.name)} has no figures: {_cell(entry.why)}" for entry in found.failed]
+    lines += [
+        f"- likelihood of {_cell(entry.name)}: {_cell(entry.likelihood)}" for entry in found.entries if entry.likelihood
+    ]
+    for one in board.standings:
+        comparison = board.comparisons[one.name]
+        lines += ["", f"### {_cell(one.name)}", "", comparison.verdict.sentence, "", *first_screen(comparison)]
     return "\n".join(lines) + "\n"
 
 

@@ -8,39 +8,63 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .autoencoders import VAE, VQVAE, WAE, Autoencoder
+    from .autoregressive import MADE
     from .bigan import BiGAN
     from .choosing import Auto
     from .classical import KDE, PPCA, Bootstrap, Copula, Gaussian, Independent, Mixture, Trees
+    from .contrastive import CLIP, SimCLR
     from .cyclegan import CycleGAN
+    from .diffusion import Diffusion, Distilled, FlowMatching, Guided, distill, guide
     from .folder import describe_run
     from .gan import GAN
     from .imputing import Imputer
     from .infogan import InfoGAN
+    from .maps import InverseTransform, Pushforward
+    from .normalising import Flow
     from .paired import Pix2Pix
     from .semi_supervised import SemiSupervised
+    from .several import trade_off
     from .velocity import Drifting, ScoreDifference
 
 __all__ = [
+    "CLIP",
     "GAN",
     "KDE",
+    "MADE",
     "PPCA",
+    "VAE",
+    "VQVAE",
+    "WAE",
     "Auto",
+    "Autoencoder",
     "BiGAN",
     "Bootstrap",
     "Copula",
     "CycleGAN",
+    "Diffusion",
+    "Distilled",
     "Drifting",
+    "Flow",
+    "FlowMatching",
     "Gaussian",
+    "Guided",
     "Imputer",
     "Independent",
     "InfoGAN",
+    "InverseTransform",
     "Mixture",
     "Pix2Pix",
+    "Pushforward",
     "ScoreDifference",
     "SemiSupervised",
+    "SimCLR",
     "Trees",
     "describe_run",
+    "distill",
+    "guide",
     "load",
+    "trade_off",
 ]
 
 CLASSES = {  # and the file of each
@@ -54,7 +78,20 @@ CLASSES = {  # and the file of each
     "Pix2Pix": "paired",
     "SemiSupervised": "semi_supervised",
     "Imputer": "imputing",
+    **dict.fromkeys(("Autoencoder", "VAE", "WAE", "VQVAE"), "autoencoders"),
+    "Flow": "normalising",
+    "MADE": "autoregressive",
+    **dict.fromkeys(("Diffusion", "FlowMatching", "Guided", "Distilled"), "diffusion"),
+    **dict.fromkeys(("SimCLR", "CLIP"), "contrastive"),
     **dict.fromkeys(("Gaussian", "PPCA", "Mixture", "KDE", "Independent", "Copula", "Trees", "Bootstrap"), "classical"),
+}
+
+ALSO = {  # what no folder holds, and the file of each
+    "Pushforward": "maps",
+    "InverseTransform": "maps",
+    "guide": "diffusion",
+    "distill": "diffusion",
+    "trade_off": "several",
 }
 
 NAMES = {  # of the command line
@@ -67,6 +104,16 @@ NAMES = {  # of the command line
     "cyclegan": "CycleGAN",
     "pix2pix": "Pix2Pix",
     "imputer": "Imputer",
+    "autoencoder": "Autoencoder",
+    "vae": "VAE",
+    "wae": "WAE",
+    "vqvae": "VQVAE",
+    "flow": "Flow",
+    "made": "MADE",
+    "diffusion": "Diffusion",
+    "flow-matching": "FlowMatching",
+    "simclr": "SimCLR",
+    "clip": "CLIP",
     "gaussian": "Gaussian",
     "ppca": "PPCA",
     "mixture": "Mixture",
@@ -87,6 +134,16 @@ WHAT = {
     "cyclegan": "two translators between domains of which no rows correspond",
     "pix2pix": "a translator learned from rows that correspond",
     "imputer": "draws whatever is missing of a row, given the rest",
+    "autoencoder": "rows into a few numbers and back; it generates only by a law fitted to its codes",
+    "vae": "a variational autoencoder: latents, samples and a bound of the likelihood",
+    "wae": "an autoencoder whose codes are drawn to a normal law by one of our own distances",
+    "vqvae": "an autoencoder of discrete codes, with a law of them",
+    "flow": "an invertible network: exact density, samples and latents",
+    "made": "one column or pixel after the other, by a masked network: exact likelihood",
+    "diffusion": "a denoiser at every noise level; samples by the probability flow",
+    "flow-matching": "a velocity from noise to data; samples and likelihood by its flow",
+    "simclr": "features in which two views of one row agree; draws nothing",
+    "clip": "two encoders of rows that correspond; draws nothing",
     "gaussian": "one Gaussian",
     "ppca": "probabilistic principal components: a Gaussian of few directions and noise",
     "mixture": "a mixture of Gaussians",
@@ -108,8 +165,9 @@ def by_name(name: str) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    if name in CLASSES:
-        return getattr(import_module(f".{CLASSES[name]}", __name__), name)
+    place = CLASSES.get(name) or ALSO.get(name)
+    if place is not None:
+        return getattr(import_module(f".{place}", __name__), name)
     if name == "describe_run":
         from .folder import describe_run
 

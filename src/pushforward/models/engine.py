@@ -46,7 +46,11 @@ def device_of(device: str) -> torch.device:
     """Where a loaded model lives: `auto` is the GPU where there is one."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+    try:
+        return torch.empty(0, device=device).device
+    except (AssertionError, RuntimeError) as error:  # torch without that kind of device asserts
+        told = str(error).splitlines()[0]
+        raise InputError(f"device {device!r} cannot be used here ({told}); load it with device='cpu'") from error
 
 
 def _logger(log: str, out: Path | None) -> Any:

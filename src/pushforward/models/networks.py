@@ -50,7 +50,7 @@ class Recipe:
     shift: int = 0  # images: the critic sees them shifted by up to this many pixels
 
 
-def recipe(codec: Codec, *, velocity: str | None = None) -> Recipe:
+def recipe(codec: Codec, *, velocity: object = None) -> Recipe:
     """The default settings for data of the codec's kind and size, of a game or of a generator that follows `velocity`.
 
     points: 15,000 steps of 512. images: 6,000 of 128 for tiny ones (`TINY`), else 10,000 of 64. table: 2,000 of 512,
@@ -105,7 +105,7 @@ def build(
         made = MLPGenerator(event, noise_size=noise_size, **sizes, bounded=tiny, steep=steep, generator=generator)
         critic = MLPCritic(event, **sizes, frequencies=frequencies, shape=seen, generator=generator)
     else:
-        made = ConvGenerator(event, noise_size=noise_size, **sizes, generator=generator)
+        made = ConvGenerator(event, noise_size=noise_size, width=width, depth=depth, generator=generator)
         critic = ConvCritic(event, **sizes, shape=seen, generator=generator)
     return made, critic if shape is not None else None
 

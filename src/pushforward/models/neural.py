@@ -42,7 +42,7 @@ from . import given as conditions
 from . import networks, setup, several
 from .asked import Subject, read_conditions
 from .classical.base import Likelihood
-from .drawing import draw, rng
+from .drawing import CHUNK, draw, rng
 from .folder import versions
 from .rows import as_array, chunks, device, give_back, read_rows
 from .selecting import Selected
@@ -110,6 +110,10 @@ class Neural(Trained):
         """What `_network` needs beside the sizes: JSON-able, kept in `model.json`."""
         return {}
 
+    def _joint(self) -> bool:
+        """Whether a table's numbers are put into joint coordinates, which take near-deterministic relations out."""
+        return True
+
     def _check(self) -> None:
         """Refuse parameters that make no sense (`InputError`)."""
 
@@ -133,6 +137,8 @@ class Neural(Trained):
         return super()._fit(dataset, held, **more)
 
     def _codec(self, dataset: Dataset) -> tuple[Codec, Tensor]:
+        if self._joint():
+            return setup.encode(dataset, self.seed, getattr(self, "_columns", ()))
         codec = fit_codec(dataset)
         return codec, codec.encode(dataset, generator=rng(self.seed, "encode"))
 
@@ -251,14 +257,24 @@ class Densities(Neural):
         comparable between models fitted to the same rows. Of a model of rows given something, ln p(x | given); `given`
         is what stands beside points or images. seed: of the draws of those that are bounds or estimates.
         """
-        dataset = _attached(self, read_rows(self, data), given)
+        dataset = attached(self, read_rows(self, data), given)
         parts = []
         with torch.no_grad():
             for number, x in enumerate(chunks(self, dataset)):
                 told = self.generator_.log_prob(x, generator=rng(seed, "log_prob", number))  # type: ignore[operator]
                 parts.append(told.double().cpu())
-        found: Tensor = torch.cat(parts) + self._log_scale()
+        found: Tensor = torch.cat(parts) + self._log_scale() + self._log_slope(dataset)
         return found
+
+    def _log_slope(self, dataset: Dataset) -> Tensor | float:
+        """ln |de/du| of a table's joint coordinates, so that densities are of the numbers' own normal coordinates u."""
+        codec = self.codec_
+        if not isinstance(codec, TableCodec) or codec.coordinates is None:
+            return 0.0
+        plain = codec.with_coordinates(None)
+        u = plain.expand(plain.encode(dataset, generator=rng(self.seed, "encode")))  # as `chunks` encodes them
+        k = plain.n_numeric
+        return torch.cat([codec.coordinates.log_slope(part[:, :k], part[:, k:]) for part in u.split(CHUNK["table"])])
 
     def _log_scale(self) -> float:
         """ln |dx/du| of points, from their own units to the codec's; of what is modelled, not of what is given."""
@@ -275,7 +291,7 @@ class Codes(Neural):
 
     def encode(self, data: Any, *, given: Any = None) -> np.ndarray:
         """The latents of the rows of `data`, float32 `(n, k)`. `InputError` for data of another form."""
-        dataset = _attached(self, read_rows(self, data), given)
+        dataset = attached(self, read_rows(self, data), given)
         with torch.no_grad():
             return as_array(self.generator_.encode(x) for x in chunks(self, dataset))  # type: ignore[operator]
 
@@ -299,7 +315,7 @@ class Codes(Neural):
 
     def reconstruct(self, data: Any, *, given: Any = None) -> Any:
         """Every row through its latent and back, in the kind of container that the model was fitted on."""
-        dataset, network = _attached(self, read_rows(self, data), given), self.generator_
+        dataset, network = attached(self, read_rows(self, data), given), self.generator_
         with torch.no_grad():
             if isinstance(network, Beside):
                 return give_back(self, [network.reconstruct(x) for x in chunks(self, dataset)])
@@ -311,7 +327,7 @@ class Codes(Neural):
         return int(core.latent_size)
 
 
-def _attached(model: Neural, dataset: Dataset, given: Any) -> Dataset:
+def attached(model: Neural, dataset: Dataset, given: Any) -> Dataset:
     """`dataset` with what stands beside it, where the model is given such."""
     beside = isinstance(model.codec_, JointCodec)
     if given is not None:

@@ -5,6 +5,7 @@ its score. What a convolution gives is pooled by its maximum to at most 4 x 4 pl
 5.1); `all` is all of them side by side. A critic of pairs (x, z) is shown (x, E(x)), one of x and what is given both.
 
     linear probe     logistic regression of labels on standardised features, told on held-out rows
+    few labels       the same from a few labelled rows of each class, over many choices of them
     neighbours       the label of the nearest training row, told on held-out rows (Donahue et al. 2017, section 4.1)
     fine tuning      a copy of the critic with a new last layer, trained on labels
 """
@@ -169,27 +170,75 @@ def nearest_neighbours(features: Any, labels: Any, *, held: Any = None, seed: in
     return _probed(KNeighborsClassifier(k), features, labels, held, seed)
 
 
-def _probed(classifier: Any, features: Any, labels: Any, held: Any, seed: int) -> Probe:
-    x, y = _paired(features, labels)
-    if held is None:
-        from sklearn.model_selection import train_test_split
+@final
+@dataclass(frozen=True)
+class FewLabels:
+    """How well labels are read off features from `per_class` labelled rows of each class: the mean `accuracy` over
+    `draws` choices of those rows, on the same `rows` held-out rows each time; `spread`, its standard deviation from
+    choice to choice."""
 
-        names, counts = np.unique(y, return_counts=True)
-        if len(names) < 2 or counts.min() < 2:
-            raise InputError(
-                f"{len(names)} different labels, the rarest on {int(counts.min())} rows: a probe needs two or more, "
-                "each on at least 2 rows; give more labelled rows"
-            )
-        share = max(len(names), round(HELD * len(x)))
-        x, held_x, y, held_y = train_test_split(x, y, test_size=share, random_state=seed, stratify=y)
-    else:
-        held_x, held_y = _paired(*held)
-        if held_x.shape[1] != x.shape[1]:
-            raise InputError(f"{held_x.shape[1]} held-out features but {x.shape[1]} to fit; take both from one layer")
+    accuracy: float
+    spread: float
+    per_class: int
+    draws: int
+    rows: int
+
+
+def few_labels(
+    features: Any,
+    labels: Any,
+    *,
+    per_class: int = 5,
+    draws: int = 20,
+    held: Any = None,
+    seed: int = 0,
+    strength: float = 1.0,
+) -> FewLabels:
+    """`linear_probe` from few labelled rows, chosen anew `draws` times (Chen et al. 2020, section 6, table 7)."""
+    (x, y), told = _parted(features, labels, held, seed)
+    names, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
+    if per_class < 1 or draws < 1 or counts.min() < per_class:
+        raise InputError(
+            f"per_class={per_class}, draws={draws}: at least 1 of each, where the rarest label has {counts.min()} rows "
+            "to choose from; ask for fewer"
+        )
+    found = []
+    for draw in np.random.default_rng(seed).spawn(draws):
+        chosen = np.concatenate([draw.permutation(np.flatnonzero(codes == c))[:per_class] for c in range(len(names))])
+        found.append(linear_probe(x[chosen], y[chosen], held=told, strength=strength).accuracy)
+    return FewLabels(float(np.mean(found)), float(np.std(found)), per_class, draws, len(told[0]))
+
+
+def _probed(classifier: Any, features: Any, labels: Any, held: Any, seed: int) -> Probe:
+    (x, y), (held_x, held_y) = _parted(features, labels, held, seed)
     accuracy = float(classifier.fit(x, y).score(held_x, held_y))
     chance = float(np.unique(held_y, return_counts=True)[1].max() / len(held_y))
     stderr = float(np.sqrt(accuracy * (1 - accuracy) / len(held_y)))
     return Probe(accuracy, stderr, chance, len(held_y), classifier)
+
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def _parted(features: Any, labels: Any, held: Any, seed: int) -> tuple[Pair, Pair]:
+    """(features, labels) to fit on, and those held out: `held`, or a random share of the rows."""
+    x, y = _paired(features, labels)
+    if held is not None:
+        held_x, held_y = _paired(*held)
+        if held_x.shape[1] != x.shape[1]:
+            raise InputError(f"{held_x.shape[1]} held-out features but {x.shape[1]} to fit; take both from one layer")
+        return (x, y), (held_x, held_y)
+    from sklearn.model_selection import train_test_split
+
+    names, counts = np.unique(y, return_counts=True)
+    if len(names) < 2 or counts.min() < 2:
+        raise InputError(
+            f"{len(names)} different labels, the rarest on {int(counts.min())} rows: a probe needs two or more, "
+            "each on at least 2 rows; give more labelled rows"
+        )
+    share = max(len(names), round(HELD * len(x)))
+    x, held_x, y, held_y = train_test_split(x, y, test_size=share, random_state=seed, stratify=y)
+    return (x, y), (held_x, held_y)
 
 
 # ---- fine tuning

@@ -66,7 +66,7 @@ def _widths(width: int, rungs: int) -> list[int]:
 
 
 class ConvGenerator(nn.Module):
-    """Gaussian noise `(n, noise_size)` -> images `(n, c, h, w)` in (-1, 1)."""
+    """Gaussian noise `(n, noise_size)` -> images `(n, c, h, w)` in (-1, 1); any numbers where not `bounded`."""
 
     def __init__(
         self,
@@ -75,9 +75,11 @@ class ConvGenerator(nn.Module):
         noise_size: int = 64,
         width: int = 32,
         depth: int = 1,
+        bounded: bool = True,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
+        self.bounded = bounded
         channels, self.height, self.width = event_shape
         self.patch = patch_size(self.height, self.width)
         sizes = ladder(math.ceil(self.height / self.patch), math.ceil(self.width / self.patch))
@@ -102,7 +104,8 @@ class ConvGenerator(nn.Module):
             h = level(h)
             h = h if change is None else change(rung, h)
         images: Tensor = pixel_shuffle(self.leave(leaky_relu(h, SLOPE)), self.patch)
-        return images[..., : self.height, : self.width].tanh()
+        images = images[..., : self.height, : self.width]
+        return images.tanh() if self.bounded else images
 
 
 class ConvCritic(Critic):

@@ -141,6 +141,69 @@ class Law(NamedTuple):
     scores: Tensor
 
 
+def start(layout: Layout) -> Tensor:
+    """What is added to a network's numbers so that they begin well: components side by side over N(0, 1), every level
+    score at 0."""
+    middle = (torch.arange(COMPONENTS) + 0.5) / COMPONENTS
+    first = torch.cat([torch.zeros(COMPONENTS), torch.special.ndtri(middle), torch.full((COMPONENTS,), -1.0)])
+    return torch.cat([first.repeat(layout.k), torch.zeros(layout.c)])
+
+
+def law_of(layout: Layout, out: Float[Tensor, "n outputs"], sharpest: float) -> Law:
+    """The law that a network's numbers `(n, 3 k COMPONENTS + c)` stand for; `sharpest`: the least log sigma."""
+    mixture = out[:, : 3 * layout.k * COMPONENTS].view(len(out), layout.k, 3, COMPONENTS)
+    weights, means, sigmas = mixture.unbind(2)
+    return Law(log_softmax(weights, 2), means, sigmas.clamp(sharpest, WIDEST), out[:, out.shape[1] - layout.c :])
+
+
+def present(layout: Layout, there: Tensor, onehot: Float[Tensor, "n c"]) -> Float[Tensor, "n k"]:
+    """1 where a number is there: the entry of the one-hot groups at its place in `there` `(k,)`; -1 is always there."""
+    if not onehot.shape[1]:
+        return onehot.new_ones(len(onehot), layout.k)
+    return torch.where(there >= 0, onehot[:, there.clamp(min=0)], 1.0)
+
+
+def surprise(layout: Layout, law: Law, x: Float[Tensor, "n d"], there: Tensor) -> Float[Tensor, "n units"]:
+    """-log p(x_u) of every unit under its own law."""
+    k, onehot = layout.k, x[:, layout.k :]
+    out = x.new_zeros(len(x), layout.units)
+    if k:
+        off = (x[:, :k, None] - law.means) * torch.exp(-law.sigmas)
+        each = law.weights - law.sigmas - off.square() / 2
+        told = (0.5 * math.log(2 * math.pi) - each.logsumexp(2)) * present(layout, there, onehot)
+        out = out.index_add(1, torch.tensor(layout.numbers, device=x.device), told)
+    if layout.groups:
+        told = torch.stack(
+            [-(onehot[:, a:b] * log_softmax(law.scores[:, a:b], 1)).sum(1) for a, b, _, _ in layout.groups], 1
+        )
+        units = torch.tensor([unit for _, _, unit, _ in layout.groups], device=x.device)
+        out = out.index_add(1, units, told)
+    return out
+
+
+def draw(
+    layout: Layout, law: Law, noise: Float[Tensor, "n noise_size"], there: Tensor, *, holes: bool
+) -> Float[Tensor, "n d"]:
+    """One draw of every cell by itself; of each number `noise` has a Gaussian and a uniform, of each level a uniform.
+    holes: whether `missing` may be drawn."""
+    k, c = layout.k, layout.c
+    eps, u, v = noise[:, :k], noise[:, k : 2 * k], noise[:, 2 * k : 2 * k + c]
+    groups = []
+    gumbel = -torch.log(-torch.log(v.clamp(1e-9, 1 - 1e-7)))
+    for a, b, _, missing in layout.groups:
+        scores = law.scores[:, a:b] + gumbel[:, a:b]
+        if missing >= 0 and not holes and b - a > 1:
+            scores[:, missing] = -torch.inf
+        groups.append(one_hot(scores.argmax(1), b - a).to(noise.dtype))
+    onehot = torch.cat(groups, 1) if groups else noise.new_zeros(len(noise), 0)
+    if not k:
+        return onehot
+    chosen = (law.weights.exp().cumsum(2) < u[:, :, None]).sum(2, keepdim=True).clamp(max=COMPONENTS - 1)
+    mean, sigma = law.means.gather(2, chosen).squeeze(2), law.sigmas.gather(2, chosen).squeeze(2)
+    numbers = (mean + sigma.exp() * eps).clamp(-FURTHEST, FURTHEST) * present(layout, there, onehot)
+    return torch.cat([numbers, onehot], 1)
+
+
 class MaskedNet(nn.Module):
     """(rows `(n, d)`, mask `(n, units)`) -> `Law` of every cell given the seen ones.
 
@@ -174,10 +237,7 @@ class MaskedNet(nn.Module):
         n_in = len(reading.owners) + c + layout.units
         self.body = Body(n_in, width=width, depth=depth, generator=generator)
         self.leave = linear(width, 3 * k * COMPONENTS + c, generator, gain=0.1)
-        # components start side by side over N(0, 1), and level scores at 0 until `start_at` sets their frequencies
-        middle = (torch.arange(COMPONENTS) + 0.5) / COMPONENTS
-        first = torch.cat([torch.zeros(COMPONENTS), torch.special.ndtri(middle), torch.full((COMPONENTS,), -1.0)])
-        self.register_buffer("start", torch.cat([first.repeat(k), torch.zeros(c)]))
+        self.register_buffer("start", start(layout))  # until `start_at` sets the levels' frequencies
         self.to(generator.device)
 
     def start_at(self, rows: Float[Tensor, "n d"]) -> None:
@@ -188,9 +248,7 @@ class MaskedNet(nn.Module):
 
     def present(self, onehot: Tensor) -> Tensor:
         """1 `(n, k)` where a number is there, by the one-hot groups `(n, c)`."""
-        if not onehot.shape[1]:
-            return onehot.new_ones(len(onehot), self.layout.k)
-        return torch.where(self.there >= 0, onehot[:, self.there.clamp(min=0)], 1.0)
+        return present(self.layout, self.there, onehot)
 
     def forward(self, x: Float[Tensor, "n d"], mask: Float[Tensor, "n units"]) -> Law:
         k, c = self.layout.k, self.layout.c
@@ -200,27 +258,11 @@ class MaskedNet(nn.Module):
             read = read * self.present(onehot)[:, self.reading.owners]
         found = torch.cat([read, onehot], 1) * mask[:, self.seen_by]
         out = self.leave(self.body(torch.cat([found, mask], 1))) + self.start
-        mixture = out[:, : 3 * k * COMPONENTS].view(len(x), k, 3, COMPONENTS)
-        weights, means, sigmas = mixture.unbind(2)
-        return Law(log_softmax(weights, 2), means, sigmas.clamp(self.sharpest, WIDEST), out[:, out.shape[1] - c :])
+        return law_of(self.layout, out, self.sharpest)
 
     def surprise(self, x: Float[Tensor, "n d"], mask: Float[Tensor, "n units"]) -> Float[Tensor, "n units"]:
         """-log p(x_u | seen) of every unit by itself, 0 where it is seen."""
-        k = self.layout.k
-        law, onehot = self(x, mask), x[:, k:]
-        out = x.new_zeros(len(x), self.layout.units)
-        if k:
-            off = (x[:, :k, None] - law.means) * torch.exp(-law.sigmas)
-            each = law.weights - law.sigmas - off.square() / 2
-            told = (0.5 * math.log(2 * math.pi) - each.logsumexp(2)) * self.present(onehot)
-            out = out.index_add(1, self.place[:k], told)
-        if self.layout.groups:
-            told = torch.stack(
-                [-(onehot[:, a:b] * log_softmax(law.scores[:, a:b], 1)).sum(1) for a, b, _, _ in self.layout.groups], 1
-            )
-            units = torch.tensor([unit for _, _, unit, _ in self.layout.groups], device=x.device)
-            out = out.index_add(1, units, told)
-        return out * (1 - mask)
+        return surprise(self.layout, self(x, mask), x, self.there) * (1 - mask)
 
     # ---- filling
 
@@ -252,29 +294,10 @@ class MaskedNet(nn.Module):
         for now in range(int(turn.max()) + 1 if len(turn) else 0):
             rows = (turn == now).any(1).nonzero().flatten()
             chosen = turn[rows] == now
-            drawn = self._drawn(self(x[rows], mask[rows]), noise[rows], holes)
+            drawn = draw(self.layout, self(x[rows], mask[rows]), noise[rows], self.there, holes=holes)
             x[rows] = torch.where(chosen[:, self.place], drawn, x[rows])
             mask[rows] = torch.where(chosen, 1.0, mask[rows])
         return x
-
-    def _drawn(self, law: Law, noise: Tensor, holes: bool) -> Tensor:
-        """One draw of every cell by itself."""
-        k, c = self.layout.k, self.layout.c
-        eps, u, v = noise[:, :k], noise[:, k : 2 * k], noise[:, 2 * k : 2 * k + c]
-        groups = []
-        gumbel = -torch.log(-torch.log(v.clamp(1e-9, 1 - 1e-7)))
-        for a, b, _, missing in self.layout.groups:
-            scores = law.scores[:, a:b] + gumbel[:, a:b]
-            if missing >= 0 and not holes and b - a > 1:
-                scores[:, missing] = -torch.inf
-            groups.append(one_hot(scores.argmax(1), b - a).to(noise.dtype))
-        onehot = torch.cat(groups, 1) if groups else noise.new_zeros(len(noise), 0)
-        if not k:
-            return onehot
-        chosen = (law.weights.exp().cumsum(2) < u[:, :, None]).sum(2, keepdim=True).clamp(max=COMPONENTS - 1)
-        mean, sigma = law.means.gather(2, chosen).squeeze(2), law.sigmas.gather(2, chosen).squeeze(2)
-        numbers = (mean + sigma.exp() * eps).clamp(-FURTHEST, FURTHEST) * self.present(onehot)
-        return torch.cat([numbers, onehot], 1)
 
 
 def _turns(mask: Tensor, keys: Tensor, passes: int) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..evaluation.comparison import Comparison
+from ..evaluation.contest import Contest
 from ..evaluation.frames import frame_of
 from ..evaluation.leaderboard import Leaderboard
 from .page import _bar, dress, environment, figure
@@ -45,6 +46,15 @@ def leaderboard_fragment(board: Leaderboard) -> str:
 
 def leaderboard_page(board: Leaderboard) -> str:
     """One self-contained page: the table, the pairs, and the first screen of every comparison."""
+    return _board_page(board, "leaderboard.html.j2")
+
+
+def contest_page(found: Contest) -> str:
+    """The page of a leaderboard with what models cost, the ceiling, and those that have no figures."""
+    return _board_page(found.board, "contest.html.j2", k=found)
+
+
+def _board_page(board: Leaderboard, template: str, **more: Any) -> str:
     made = environment()
     ends = [end for one in board.standings for end in (one.low, one.high) if end is not None]
     low, high = min(ends), max(ends)
@@ -53,5 +63,5 @@ def leaderboard_page(board: Leaderboard) -> str:
         one.name: _bar(low - pad, high + pad, one.low or 0.0, one.high or 0.0, one.value, None, figure(one.value))
         for one in board.standings
     }
-    text: str = made.get_template("leaderboard.html.j2").render(b=board, bars=bars, **dress(made))
+    text: str = made.get_template(template).render(b=board, bars=bars, **dress(made), **more)
     return text

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from ...data.codec import Codec, codec_from_dict, fit_codec
 from ...data.dataset import Dataset, Kind
-from ...data.images import ImageCodec
 from ...data.points import PointsCodec
+from ...data.shades import Shades, shades
 from ...data.sources import read as read_data
 from ...data.sources import to_container
 from ...errors import InputError
@@ -33,6 +33,16 @@ from ..identity import fingerprint, same_data, same_parameters
 
 Self = TypeVar("Self", bound="Explicit")
 Likelihood = Literal["exact", "lower_bound", "importance", "none"]
+
+DRAWS = 8  # of the noise that spreads a picture's shades, for its likelihood
+
+
+class BoundOfImages:
+    """What a model's `log_prob` is where it is exact, but of images a lower bound: an attribute that looks."""
+
+    def __get__(self, model: Any, owner: type) -> Likelihood:
+        codec = getattr(model, "codec_", None)
+        return "lower_bound" if codec is not None and codec.kind == "images" else "exact"
 
 
 class Explicit(Estimator, ABC):
@@ -52,6 +62,10 @@ class Explicit(Estimator, ABC):
     def _rows(self, dataset: Dataset) -> Tensor:
         """Training rows: compact ones `(n, ...)`."""
         return self.codec_.encode(dataset, generator=rng(self.seed, "encode"))
+
+    def _kept(self, dataset: Dataset) -> dict[str, Tensor]:
+        """What is known of the data before the law is learned, as arrays by name."""
+        return {}
 
     @abstractmethod
     def _draw(self, n: int, generator: torch.Generator) -> Tensor:
@@ -91,7 +105,8 @@ class Explicit(Estimator, ABC):
         show = reporter(progress)
         show(Event("prepare", 0, 0, 0.0, message=f"fitting {type(self).__name__} to {len(dataset):,} rows"))
         self.codec_: Codec = fit_codec(dataset)
-        self.arrays_: dict[str, Tensor] = self._learn(self._rows(dataset))
+        self.arrays_: dict[str, Tensor] = self._kept(dataset)
+        self.arrays_ |= self._learn(self._rows(dataset))
         self.id_: str = identity(self._tensors())
         if folder:
             self.save(folder)
@@ -162,8 +177,9 @@ class Explicit(Estimator, ABC):
         )
 
     @classmethod
-    def load(cls: type[Self], directory: str | os.PathLike[str]) -> Self:
-        """The model saved in `directory`; `InputError` names a file that is missing, truncated or too new."""
+    def load(cls: type[Self], directory: str | os.PathLike[str], *, device: str | None = None) -> Self:
+        """The model saved in `directory`; `InputError` names a file that is missing, truncated or too new. It computes
+        on the CPU, whatever the `device`."""
         folder = Path(directory)
         saved = read_model(folder)
         try:
@@ -194,53 +210,88 @@ class Explicit(Estimator, ABC):
 class Density(Explicit):
     """One whose law has a density on vectors: points, or images as the vectors of their pixels.
 
-    A model adds `_log_density(x)`, of standardised points or of pixels in [-1, 1].
+    Pictures of L shades are fitted as vectors of the unit cube, (r + u) / L of ranks r and fresh u ~ U[0, 1)
+    (`data.shades`), and drawn as the shades in whose cells the vectors lie. A model adds `_log_density(x)`, of
+    standardised points or of such vectors.
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("points", "images")
-    likelihood: ClassVar[Likelihood] = "exact"
+    likelihood: ClassVar[Likelihood] = BoundOfImages()  # type: ignore[assignment]
 
     @abstractmethod
     def _log_density(self, x: Tensor) -> Tensor:
         """ln p of float64 vectors `(n, d)` in the codec's units: `(n,)`."""
 
-    def log_prob(self, data: Any) -> Tensor:
+    def log_prob(self, data: Any, *, seed: int = 0) -> Tensor:
         """ln p of every row, in nats: `(n,)` float64.
 
-        Of points, the density in the data's own units. Of images, the density at u = (byte + 1/2) / 256 on the unit
-        cube, the convention of bits per dimension: -log2 p(u) / d + 8 (see `evaluation.likelihood`).
+        Of points, the exact density in the data's own units. Of images, a lower bound of ln P of the picture among
+        pictures of the shades of training, ln mean_k p((r + u_k) / L) - d ln L over `DRAWS` draws of u (Theis et al.
+        2016, eq. 6; Burda et al. 2016), so that -log2 P / d are bits per dimension; -inf for a picture with another
+        shade. seed: of those draws.
         """
         self._require_fitted()
-        found: Tensor = self._log_density(self._vectors(data)) + self._log_scale()
-        return found
+        if self._shades is None:
+            found: Tensor = self._log_density(self._vectors(data)) - self._scale()
+            return found
+        ranks = self._ranks(data)
+        draws = []
+        for number in range(DRAWS):
+            u = torch.rand(ranks.shape, generator=rng(seed, "log_prob", number), dtype=torch.float64)
+            draws.append(self._log_density(self._shades.spread(ranks, u)))
+        told = torch.stack(draws).logsumexp(0) - math.log(DRAWS) - ranks.shape[1] * math.log(len(self._shades))
+        return torch.where((ranks >= 0).all(1), told, -torch.inf)
+
+    @property
+    def _shades(self) -> Shades | None:
+        """Of images, the shades of training."""
+        kept = self.arrays_.get("shades")
+        return None if kept is None else shades(kept.tolist())
+
+    def _kept(self, dataset: Dataset) -> dict[str, Tensor]:
+        if dataset.kind != "images":
+            return {}
+        return {"shades": torch.tensor(Shades.of(dataset.values).levels, dtype=torch.uint8)}
 
     def _rows(self, dataset: Dataset) -> Tensor:
         """Training rows: float64 vectors `(n, d)`."""
-        return self._vectors(dataset)
+        if self._shades is None:
+            return self._vectors(dataset)
+        ranks = self._ranks(dataset)
+        u = torch.rand(ranks.shape, generator=rng(self.seed, "dequantise"), dtype=torch.float64)
+        return self._shades.spread(ranks, u)
 
     def _vectors(self, data: Any) -> Tensor:
-        """Float64 `(n, d)` in the codec's units; `InputError` for another kind or another width."""
+        """Float64 `(n, d)` in the codec's units, of images the middles of their cells; `InputError` for another kind
+        or another width."""
+        if self._shades is not None:
+            return self._shades.spread(self._ranks(data).clamp(min=0), torch.tensor(0.5, dtype=torch.float64))
+        dataset, codec = self._alike(data), self.codec_
+        assert isinstance(codec, PointsCodec)
+        values: Tensor = (dataset.values.double() - codec.mean) / codec.std
+        return values
+
+    def _ranks(self, data: Any) -> Tensor:
+        """Whole numbers of the shades of pictures `(n, d)`, -1 for one that training never had."""
+        assert self._shades is not None
+        codec = self.codec_
+        return self._shades.ranks(codec.expand(codec.encode(self._alike(data)))).flatten(1)
+
+    def _alike(self, data: Any) -> Dataset:
         dataset = data if isinstance(data, Dataset) else read_data(data, kind=self.codec_.kind)
         if dataset.kind != self.codec_.kind or tuple(dataset.values.shape[1:]) != self.codec_.event_shape:
             raise InputError(
                 f"{dataset.name}: {dataset.kind} of shape {tuple(dataset.values.shape[1:])}, but this model was fitted "
                 f"to {self.codec_.kind} of shape {self.codec_.event_shape}"
             )
-        codec = self.codec_
-        if isinstance(codec, PointsCodec):
-            values: Tensor = (dataset.values.double() - codec.mean) / codec.std
-            return values
-        found: Tensor = codec.expand(codec.encode(dataset)).double().flatten(1)
-        return found
+        return dataset
 
-    def _log_scale(self) -> float:
-        """ln |dx/du| from the units of `log_prob` to the codec's."""
-        codec = self.codec_
-        if isinstance(codec, PointsCodec):
-            return -float(codec.std.log().sum())
-        assert isinstance(codec, ImageCodec)
-        return math.prod(codec.event_shape) * math.log(256 / 127.5)
+    def _scale(self) -> float:
+        """ln |dx/du| from the codec's units of points to their own."""
+        assert isinstance(self.codec_, PointsCodec)
+        return float(self.codec_.std.log().sum())
 
     def _shaped(self, x: Tensor) -> Tensor:
+        """Vectors in the codec's units as expanded rows."""
         rows: Tensor = x.unflatten(1, self.codec_.event_shape)
-        return rows
+        return rows if self._shades is None else self._shades.expanded(self._shades.ranks_of(rows))

@@ -101,6 +101,7 @@ class PPCA(Density):
 
     def encode(self, data: Any) -> np.ndarray:
         """E[z|x] = (L - s^2)^(1/2) L^(-1) U'(x - m) of every row: `(n, q)` float64."""
+        self._require_fitted()
         law = self.arrays_
         z: np.ndarray = (
             (self._vectors(data) - law["mean"]) @ law["axes"] * self._loadings() / law["variances"]
@@ -109,6 +110,7 @@ class PPCA(Density):
 
     def decode(self, latents: Any) -> Any:
         """The rows whose `encode` is `latents` `(n, q)`, on the plane of the axes, in the user's kind."""
+        self._require_fitted()
         law = self.arrays_
         z = torch.as_tensor(np.asarray(latents), dtype=torch.float64)
         if z.dim() != 2 or z.shape[1] != len(law["variances"]):
@@ -120,6 +122,7 @@ class PPCA(Density):
 
     def reconstruct(self, data: Any) -> Any:
         """Every row's projection on the plane of the q axes."""
+        self._require_fitted()
         law, x = self.arrays_, self._vectors(data)
         flat = law["mean"] + (x - law["mean"]) @ law["axes"] @ law["axes"].T
         return to_container(self.codec_.decode(self._shaped(flat).float(), generator=rng(self.seed, "decode")))
@@ -188,7 +191,7 @@ class Mixture(Density):
 class KDE(Density):
     """A Gaussian kernel of one width on every training row (at most `rows` of them, drawn at random).
 
-    width: in the codec's units (standardised columns; pixels in [-1, 1]); by default the one of `WIDTHS` that gives
+    width: in the codec's units (standardised columns; pixels in [0, 1]); by default the one of `WIDTHS` that gives
     left-out training rows the highest mean log density, each row being left out of its own estimate. Its rows are
     training rows with noise on them: as near a memoriser as a density comes.
     """
