@@ -111,3 +111,43 @@ def test_every_model_of_the_command_line_is_described() -> None:
     from pushforward.models import NAMES
 
     assert set(WHAT) == set(NAMES)
+
+
+def test_a_diffusion_is_guided_and_distilled_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    teacher, guided, quick = tmp_path / "teacher", tmp_path / "guided", tmp_path / "quick"
+    small = ["--set", "width=16", "--set", "depth=1", "--set", "sampling_steps=4", "--steps", "20"]
+    assert main(["fit", "toy:ring:600", "--model", "diffusion", *small, "--holdout", "0.2", "--out", str(teacher)]) == 0
+    assert main(["guide", str(teacher), "--steps", "10", "--out", str(guided)]) == 0
+    assert main(["distill", str(teacher), "--steps", "4", "--out", str(quick)]) == 0
+    for run in (guided, quick):
+        assert main(["sample", str(run), "-n", "20", "--seed", "1", "--out", str(tmp_path / f"{run.name}.npy")]) == 0
+        assert np.isfinite(np.load(tmp_path / f"{run.name}.npy")).all()
+    assert main(["guide", str(quick), "--out", str(tmp_path / "no")]) == 2
+    assert "undoes no noise" in " ".join(capsys.readouterr().err.split())
+    assert main(["distill", str(teacher), "--force", "--out", str(teacher)]) == 2
+    assert (teacher / "model.json").exists()
+
+
+def test_a_model_that_draws_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "features"
+    words = ["fit", "toy:ring:600", "--model", "simclr", "--set", "width=16", "--steps", "10", "--out", str(run)]
+    assert main(words) == 0
+    assert "pushforward encode" in " ".join(capsys.readouterr().out.split())
+    assert main(["encode", str(run), "--in", "toy:ring:100", "--out", str(tmp_path / "h.npy")]) == 0
+    assert len(np.load(tmp_path / "h.npy")) == 100
+    assert main(["sample", str(run), "-n", "5", "--out", str(tmp_path / "s.npy")]) == 2
+    assert "a SimCLR draws nothing" in " ".join(capsys.readouterr().err.split())
+
+
+def test_guidance_belongs_to_diffusions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels, points, run = tmp_path / "labels.npy", tmp_path / "points.npy", tmp_path / "run"
+    which = np.arange(400) % 2
+    np.save(labels, which)
+    np.save(points, np.random.default_rng(0).normal(size=(400, 2)) + 4 * which[:, None])
+    small = ["--set", "width=16", "--set", "depth=1", "--set", "sampling_steps=4", "--steps", "20"]
+    words = ["fit", str(points), "--model", "flow-matching", "--given", str(labels), *small, "--out", str(run)]
+    assert main(words) == 0
+    draw = ["sample", str(run), "-n", "6", "--given", "label=1", "--guidance", "2", "--out", str(tmp_path / "s.npy")]
+    assert main(draw) == 0
+    assert main(["sample", str(run), "-n", "6", "--refine", "mh", "--out", str(tmp_path / "t.npy")]) == 2
+    assert "no critic" in " ".join(capsys.readouterr().err.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -193,3 +194,35 @@ def test_wide_tables_stay_within_their_share_of_work() -> None:
     """The fit's multiplications are bounded: a table of many slots and levels takes fewer steps, not longer."""
     per_step = 6 * module.BATCH * 19 * (500 * module.WIDTH + module.WIDTH**2 + 18 * module.WIDTH)
     assert math.floor(module.OPERATIONS / per_step) < module.STEPS
+
+
+def test_the_slope_is_that_of_the_map() -> None:
+    """ln |det de/du| against finite differences: slots are triangular in the map's order, so the determinant is the
+    product of the diagonal ones. The rank maps keep few knots, so that hardly any step crosses a corner."""
+    rng = np.random.default_rng(0)
+    n = 3000
+    x = rng.normal(size=n)
+    kind = np.where(rng.random(n) < 0.5, "a", "b")
+    y = 2 * x + 0.3 * rng.normal(size=n) + (kind == "a")
+    z = np.exp(0.3 * x) + 0.1 * rng.normal(size=n)
+    plain = TableCodec.fit(Dataset("table", pl.DataFrame({"x": x, "y": y, "z": z, "kind": kind}), "made"))
+    rows = plain.encode(Dataset("table", pl.DataFrame({"x": x, "y": y, "z": z, "kind": kind}), "made"))
+    fitted = Coordinates.fit(plain, rows, seed=0)
+    assert fitted is not None
+    assert sum(fitted.active) >= 2
+    few = tuple(Monotone(one.x[::128].contiguous(), one.y[::128].contiguous()) for one in fitted.ranks)
+    found = replace(fitted, ranks=few)
+    expanded = plain.expand(rows[:400])
+    k = plain.n_numeric
+    u, onehot = expanded[:, :k], expanded[:, k:]
+    step, numeric = 3e-3, torch.zeros(400, dtype=torch.float64)
+    for j in range(k):
+        up, down = u.clone(), u.clone()
+        up[:, j] += step
+        down[:, j] -= step
+        rise = (found.forward(up, onehot) - found.forward(down, onehot))[:, j].double()
+        numeric += torch.log(rise / (2 * step))
+    told = found.log_slope(u, onehot)
+    assert float(told.std()) > 0.1  # it is not one number for all rows
+    assert float((told - numeric).abs().median()) < 2e-3
+    assert float((told - numeric).mean().abs()) < 0.01

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pushforward.errors import InputError
-from pushforward.models import GAN, Gaussian
+from pushforward.models import GAN, VAE, Gaussian
 from pushforward.models.several import apart, read, trade_off
 from pushforward.objectives.several import combined
 from pushforward.training.draw import Draw, Moment
@@ -106,3 +106,16 @@ def test_a_front_of_a_gan_with_a_measure_of_ones_own() -> None:
     assert found.names == ("first", "second")
     assert found.front.dominated.tolist() == [False, True]
     assert found.models == tuple(models)
+
+
+def test_the_front_of_a_vae() -> None:
+    """More weight on the rate leaves a smaller divergence and a worse reconstruction: both ends are on the front."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(800, 1)) @ rng.normal(size=(1, 4)) + 0.3 * rng.normal(size=(800, 4))
+    model = VAE(latent_size=1, steps=150, width=16, depth=1, learning_rate=0.01, device="cpu")
+    found = trade_off(model, x[:600], preferences=[(10.0, 1.0), (1.0, 10.0)], held=x[600:])
+    assert set(found.names) == {"reconstruction", "divergence"}
+    distortion, rate = (found.front.losses[:, found.names.index(name)] for name in ("reconstruction", "divergence"))
+    assert distortion[0] < distortion[1] - 0.3
+    assert rate[1] < rate[0] - 0.3
+    assert not found.front.dominated.any()
