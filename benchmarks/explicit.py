@@ -47,6 +47,9 @@ SECTIONS: dict[str, tuple[str, str]] = {
 }
 
 
+SAID = ("model", "set")  # columns that the name of the row says
+
+
 def keep(section: str, row: str, record: Mapping[str, Any]) -> None:
     """Store the figures of one `row` of a `section` of `SECTIONS`; what it had of the same names is replaced."""
     if section not in SECTIONS:
@@ -67,7 +70,9 @@ def page() -> None:
         rows = results.get(section)
         if not rows:
             continue
-        columns = list(dict.fromkeys(name for record in rows.values() for name in record))
+        columns = [
+            name for name in dict.fromkeys(name for record in rows.values() for name in record) if name not in SAID
+        ]
         cells = [[name, *(_shown(record.get(column)) for column in columns)] for name, record in rows.items()]
         lines += ["", f"## {title}", "", told, "", *pages.table(["", *columns], cells)]
     pages.write(NAME, lines)

@@ -237,7 +237,7 @@ def test_models_are_listed_with_what_they_can_do(capsys: pytest.CaptureFixture[s
     assert main(["models", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert list(rows) == list(NAMES)
-    assert rows["bigan"]["can"] == "encode, decode, reconstruct, features"
+    assert rows["bigan"]["can"] == "sample, encode, decode, reconstruct, features"
     assert rows["imputer"]["can"] == "fill"
 
 

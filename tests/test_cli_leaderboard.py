@@ -43,7 +43,7 @@ def test_models_are_ranked_on_the_users_data(data: Path, capsys: pytest.CaptureF
     assert "cycleganhasnofigures:CycleGANtranslatesbetweentwodomains" in shown
     told = json.loads((folder / "b.json").read_text())
     assert [one["name"] for one in told["board"]["standings"]] == ["copula", "independent"]
-    assert told["board"]["comparisons"]["copula"]["made_by"]["command"].startswith("pushforward ")
+    assert told["board"]["comparisons"]["copula"]["made_by"]["command"].startswith("pushforward")
     assert "pushforward leaderboard" in (folder / "b.html").read_text()
     assert "real against real" in (folder / "b.md").read_text()
     assert {path.name for path in out.iterdir()} == {"data", "models", "leaderboard.html", "leaderboard.json"}

@@ -104,7 +104,7 @@ def test_latents_are_written_by_command(table: Path, tmp_path: Path, capsys: pyt
     trees = tmp_path / "trees"
     Trees().fit(table, out=trees, progress=False)
     assert main(["encode", str(trees), "--in", str(table), "--out", str(tmp_path / "no.npy")]) == 2
-    assert "has no encoder; models with one: bigan, ppca" in said(capsys)
+    assert "has no encoder; models with one: bigan, autoencoder" in said(capsys)
 
 
 def test_every_model_of_the_command_line_is_described() -> None:

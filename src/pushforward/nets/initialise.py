@@ -58,6 +58,21 @@ def initialise(module: nn.Module, generator: torch.Generator, *, gain: float = G
     return module
 
 
+def spread(module: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Refill every linear layer of `module`, weights and biases, from U(-1/sqrt(m), 1/sqrt(m)), m its fan-in.
+
+    For networks of few inputs: a bias places a unit's kink, and with all of them at 0 every kink is at the origin.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            reach = 1 / math.sqrt(layer.in_features)
+            with torch.no_grad():
+                for one in layer.parameters(recurse=False):
+                    drawn = torch.rand(one.shape, generator=generator, device=generator.device)
+                    one.copy_(reach * (2 * drawn - 1))
+    return module
+
+
 def _filled(layer: Layer, gain: float, generator: torch.Generator) -> Layer:
     fill_(layer.weight, gain, generator)
     if layer.bias is not None:

@@ -37,7 +37,7 @@ from torch.special import ndtr, ndtri
 
 from .cells import FEW_SHADES, RowCells
 from .event import Event
-from .initialise import initialise
+from .initialise import initialise, spread
 from .made import MADENet
 from .masked import Layout
 
@@ -117,10 +117,14 @@ class Layers(nn.Module):
     def _hyper(self, turn: Tensor, context: int, hidden: list[int], generator: torch.Generator) -> nn.Module:
         """The perceptron that says the parameters of every coordinate by those of earlier turns and the context."""
         before = torch.cat([turn[:, None] > turn, torch.ones(len(turn), context, dtype=torch.bool)], 1)
+        kinked = self.kind != "nsf"
         with _untouched():
-            made: nn.Sequential = zuko().masked_mlp(before.repeat_interleave(sum(self.sizes), 0), hidden, nn.SiLU)
+            mask = before.repeat_interleave(sum(self.sizes), 0)
+            made: nn.Sequential = zuko().masked_mlp(mask, hidden, nn.ReLU if kinked else nn.SiLU)
+        if kinked:  # affine maps of few numbers bend only where units have their kinks
+            return spread(made.to(generator.device), generator)
         initialise(made.to(generator.device), generator)
-        for parameter in made[-1].parameters():  # every f starts as the identity
+        for parameter in made[-1].parameters():  # every spline starts as the identity
             nn.init.zeros_(parameter)
         return made
 
