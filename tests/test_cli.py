@@ -238,7 +238,7 @@ def test_models_are_listed_with_what_they_can_do(capsys: pytest.CaptureFixture[s
     rows = json.loads(capsys.readouterr().out)
     assert list(rows) == list(NAMES)
     assert rows["bigan"]["can"] == "sample, encode, decode, reconstruct, features"
-    assert rows["imputer"]["can"] == "fill"
+    assert rows["imputer"]["can"] == "sample, fill"
 
 
 def test_refinements_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
