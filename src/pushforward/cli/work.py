@@ -126,8 +126,6 @@ def fit_run(
             f"Stopped at step {estimator.steps_done_:,}; go on by the same command with --resume.", highlight=False
         )
         return INTERRUPTED
-    if getattr(estimator, "choice_", None):
-        console.print(estimator.choice_["sentence"], highlight=False)
     if getattr(estimator, "closing_", None):
         console.print(estimator.closing_["sentence"], highlight=False)
     use = f"Draw from it: pushforward sample {out} -n 1000 --out FILE"
