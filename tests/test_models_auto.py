@@ -327,3 +327,22 @@ def test_a_holdout_is_what_judges_and_a_failure_costs_one_place_only() -> None:
 def test_parameters_that_make_no_sense(wrong: dict[str, Any], reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         Auto(**wrong).fit(rows(600), progress=False)
+
+
+def test_models_on_one_dataset_share_its_coordinates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fitted once, though two models need them; a model alone comes to the same weights."""
+    from pushforward.data import coordinates
+    from pushforward.data.coordinates import Coordinates
+    from pushforward.models import Flow
+
+    monkeypatch.setattr(coordinates, "STEPS", 10)
+    fitted = []
+    fit = Coordinates.fit
+    monkeypatch.setattr(Coordinates, "fit", lambda *a, **more: fitted.append(1) or fit(*a, **more))
+    options: dict[str, Any] = {"steps": 2, "width": 8, "seed": 3, "device": "cpu"}
+    rows = read("sample:diamonds").take(torch.arange(800))
+    shared = [Flow(**options).fit(rows, progress=False).id_ for _ in range(2)]
+    assert len(fitted) == 1
+    alone = Flow(**options).fit(rows.take(torch.arange(800)), progress=False).id_
+    assert len(fitted) == 2
+    assert shared == [alone, alone]

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -109,17 +110,29 @@ def check(model: Trained) -> None:
 def encode(dataset: Dataset, seed: int, columns: Sequence[str] = ()) -> tuple[Codec, Tensor]:
     """The codec fitted on `dataset`, and its rows encoded; a table's numbers in joint coordinates where any help, but
     for those of the given `columns`."""
+    key = (seed, *sorted(columns))
+    codec = _FITTED.get(dataset, {}).get(key)
+    if codec is None:
+        codec = _fit(dataset, seed, columns)
+        _FITTED.setdefault(dataset, {})[key] = codec
+    return codec, codec.encode(dataset, generator=rng(seed, "encode"))
+
+
+# Several models on one dataset share its coordinates, which take longer to fit than some of them.
+_FITTED: WeakKeyDictionary[Dataset, dict[tuple[object, ...], Codec]] = WeakKeyDictionary()
+
+
+def _fit(dataset: Dataset, seed: int, columns: Sequence[str]) -> Codec:
     codec = fit_codec(dataset)
-    rows = codec.encode(dataset, generator=rng(seed, "encode"))
     if isinstance(codec, TableCodec):
         from ..data.coordinates import Coordinates
 
+        rows = codec.encode(dataset, generator=rng(seed, "encode"))
         fixed = [b.start for b in codec.blocks if b.kind == "numeric" and b.column in columns]
         coordinates = Coordinates.fit(codec, rows, seed=derive(seed, "coordinates"), fixed=fixed)
         if coordinates is not None:
             codec = codec.with_coordinates(coordinates)
-            rows = codec.encode(dataset, generator=rng(seed, "encode"))
-    return codec, rows
+    return codec
 
 
 def plan(model: Trained, game: Game, codec: Codec, rows: Tensor) -> Plan:
