@@ -9,7 +9,7 @@ import torch
 from pushforward.models import GAN, load
 
 KILLS = 10
-OPTIONS = {"steps": 600, "width": 8, "depth": 1, "batch_size": 8, "checkpoint_every": 1, "device": "cpu"}
+OPTIONS = {"steps": 300, "width": 8, "depth": 1, "batch_size": 8, "checkpoint_every": 1, "device": "cpu"}
 
 # One process imports everything and then forks a process for each try, so that tries cost no imports. It kills the
 # first ten with SIGKILL, which nothing can catch: two at any moment from the fork on, the others at a random moment

@@ -19,6 +19,9 @@ from .options import column_types, must_be_new
 from .shared import DATA, ColumnOption, ForceOption, KindName, KindOption, LogName, SeedOption, app, print_rows
 
 
+MODEL, GIVEN, LENGTH = "What is fitted", "Beside the data", "How long"  # panels of the options of `fit`
+
+
 def run(argv: list[str]) -> int:
     """Run the words `argv` and return the exit status; a user's mistake leaves as `InputError`."""
     try:
@@ -69,22 +72,31 @@ def fit(
         str | None,
         typer.Option(
             "--model",
+            rich_help_panel=MODEL,
             help="What to fit, by its name (see `models`). By default gan; for a table, unless more is said of the "
             "training, auto: the best of several.",
         ),
     ] = None,
     objective: Annotated[
         str | None,
-        typer.Option("--objective", help="What is played for; rpgan by default (see `objectives`)."),
+        typer.Option(
+            "--objective", rich_help_panel=MODEL, help="What is played for; rpgan by default (see `objectives`)."
+        ),
     ] = None,
     regularise: Annotated[
         str | None,
-        typer.Option("--regularise", metavar="NAMES", help="Such as r1+r2 or gp:10+pack:2 (see `regularisers`)."),
+        typer.Option(
+            "--regularise",
+            rich_help_panel=MODEL,
+            metavar="NAMES",
+            help="Such as r1+r2 or gp:10+pack:2 (see `regularisers`).",
+        ),
     ] = None,
     given: Annotated[
         list[str] | None,
         typer.Option(
             "--given",
+            rich_help_panel=GIVEN,
             metavar="COLUMN|FILE",
             help="Learn the rest given this column (again for more); beside images or points, a file of labels or "
             "vectors, or `label` for the classes of an image folder.",
@@ -92,51 +104,81 @@ def fit(
     ] = None,
     conditioning: Annotated[
         str | None,
-        typer.Option("--conditioning", help="How --given works: concat, projection, auxiliary, film, joined by +."),
+        typer.Option(
+            "--conditioning",
+            rich_help_panel=GIVEN,
+            help="How --given works: concat, projection, auxiliary, film, joined by +.",
+        ),
     ] = None,
     balance: Annotated[
         float | None,
-        typer.Option("--balance", min=0.0, max=1.0, help="From 0, as in the data, to 1, all given levels alike."),
+        typer.Option(
+            "--balance",
+            rich_help_panel=GIVEN,
+            min=0.0,
+            max=1.0,
+            help="From 0, as in the data, to 1, all given levels alike.",
+        ),
     ] = None,
     to: Annotated[
         str | None,
-        typer.Option("--to", metavar="DATA", help="For cyclegan and pix2pix: the domain to translate to."),
+        typer.Option(
+            "--to", rich_help_panel=GIVEN, metavar="DATA", help="For cyclegan and pix2pix: the domain to translate to."
+        ),
     ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
             "--labels",
+            rich_help_panel=GIVEN,
             metavar="COLUMN|FILE",
             help="For simclr: classes whose rows belong together; or `label` for those of an image folder.",
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Training steps; by default from the data.")
+        int | None,
+        typer.Option("--steps", rich_help_panel=LENGTH, min=1, help="Training steps; by default from the data."),
     ] = None,
     time_budget: Annotated[
         float | None,
         typer.Option(
-            "--time-budget", metavar="SECONDS", min=1.0, help="About so many, instead of --steps; with auto, for all."
+            "--time-budget",
+            rich_help_panel=LENGTH,
+            metavar="SECONDS",
+            min=1.0,
+            help="About so many, instead of --steps; with auto, for all.",
         ),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", min=2, help="By default from the data.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", rich_help_panel=LENGTH, min=2, help="By default from the data.")
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="NAME=VALUE", help="Any other setting of the model (again for more), see `models NAME`."
+            "--set",
+            rich_help_panel=MODEL,
+            metavar="NAME=VALUE",
+            help="Any other setting of the model (again for more), see `models NAME`.",
         ),
     ] = None,
     until: Annotated[
         str | None,
         typer.Option(
             "--until",
+            rich_help_panel=LENGTH,
             metavar="indistinguishable",
             help="Let an auditor with rows of its own stop the run: when it can no longer tell, or sees no progress.",
         ),
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option("--tolerance", min=0.5, max=1.0, help="AUC below which --until calls it indistinguishable; 0.55."),
+        typer.Option(
+            "--tolerance",
+            rich_help_panel=LENGTH,
+            min=0.5,
+            max=1.0,
+            help="AUC below which --until calls it indistinguishable; 0.55.",
+        ),
     ] = None,
     holdout: Annotated[
         float,

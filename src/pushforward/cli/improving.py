@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InputError
 from .options import column_types, must_be_new
-from .shared import DATA, ColumnOption, ForceOption, SeedOption, app
+from .shared import FORMS, ColumnOption, ForceOption, SeedOption, app
 
 Teacher = Annotated[
     Path, typer.Argument(metavar="RUN", help="The folder of a fitted diffusion or flow-matching model.")
@@ -24,7 +24,7 @@ def guide(
     run: Teacher,
     out: Out,
     data: Annotated[
-        str | None, typer.Option("--data", metavar="DATA", help=f"Real rows for the critic: {DATA}.")
+        str | None, typer.Option("--data", metavar="DATA", help=f"Real rows for the critic: {FORMS}.")
     ] = None,
     weight: Annotated[float, typer.Option("--weight", min=0.0, help="Of the critic's correction; 1 is exact.")] = 1.0,
     steps: Steps = None,

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from .options import column_types, must_be_new
-from .shared import DATA, ColumnOption, ForceOption, KindOption, SeedOption, app, command_line, print_rows
+from .shared import FORMS, ColumnOption, ForceOption, KindOption, SeedOption, app, command_line, print_rows
 
 
 @app.command()
 def compare(
-    real: Annotated[str, typer.Argument(metavar="REAL", help=f"The data: {DATA}.")],
+    real: Annotated[str, typer.Argument(metavar="REAL", help=f"The data: {FORMS}.")],
     fakes: Annotated[
         list[str],
         typer.Argument(metavar="FAKE...", help="The samples to judge, of the same kind; several make a leaderboard."),
@@ -161,7 +161,7 @@ def methods(
 
 @app.command(name="encode-features")
 def encode_features(
-    data: Annotated[str, typer.Argument(metavar="DATA", help=f"Images or points: {DATA}.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help=f"Images or points: {FORMS}.")],
     encoder: Annotated[
         str, typer.Option("--encoder", metavar="NAME|FILE", help="What encodes: a name, or a TorchScript/ONNX file.")
     ],

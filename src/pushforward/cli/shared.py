@@ -6,12 +6,50 @@ import json
 import shlex
 import sys
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+PANELS = {  # the order in which help lists the commands
+    "The main job": ("demo", "fit", "sample", "compare", "show"),
+    "With a fitted model": ("encode", "log-prob", "translate", "guide", "distill"),
+    "Beside it": ("leaderboard", "encode-features"),
+    "What can be named": ("models", "objectives", "regularisers", "refinements", "metrics", "methods"),
+}
+METAVARS = {bool: "", int: "N", float: "X", str: "NAME", Path: "PATH"}  # flags take no word
+
+
+class Commands(TyperGroup):
+    """The commands, by panels, with plain words for what their options take."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        order = [name for names in PANELS.values() for name in names]
+        self.commands = dict(sorted(self.commands.items(), key=lambda item: order.index(item[0])))
+        for panel, names in PANELS.items():
+            for name in names:
+                self.commands[name].rich_help_panel = panel  # type: ignore[attr-defined]
+        for command in self.commands.values():
+            for param in command.params:
+                if getattr(param, "metavar", "") is None:
+                    param.metavar = METAVARS.get(param.type_descriptor.annotation)  # type: ignore[attr-defined]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        asked = None if command is None else command.get_help_option(ctx)
+        if asked is not None:
+            asked.metavar = ""
+        return command
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
 
 app = typer.Typer(
     name="pushforward",
+    cls=Commands,
     help="Learn to draw new samples from data, and tell with evidence whether two sets of samples differ.",
     no_args_is_help=True,
     add_completion=False,
@@ -32,7 +70,8 @@ class LogName(StrEnum):
     wandb = "wandb"
 
 
-DATA = "a .csv, .parquet, .npy or .npz file, a folder or zip of images, or a built-in name (sample:diamonds, toy:ring)"
+FORMS = "a .csv, .parquet, .npy or .npz file, a folder or zip of images, or a built-in name (sample:diamonds, toy:ring)"
+DATA = f"A{FORMS[1:]}."
 KindOption = Annotated[
     KindName | None, typer.Option("--kind", help="Read DATA as this kind; told from the file by default.")
 ]
