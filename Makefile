@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Idle threads sleep instead of spinning, so that shared cores are not wasted.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test check schema bench bench-tests bench-training bench-judging format clean
+.PHONY: demo test check docs linkcheck schema bench bench-tests bench-training bench-judging format clean
 
 demo: $(READY)
 	$(BIN)/pushforward demo --out demo --force
@@ -22,6 +22,14 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --doctest-modules src/pushforward -o testpaths= -p no:cacheprovider
 	$(BIN)/python -m pip check
+
+# EXAMPLES=none leaves the gallery's scripts unrun. REPOSITORY=https://... links files of the repository to there.
+docs: $(READY)
+	EXAMPLES=$(EXAMPLES) REPOSITORY=$(REPOSITORY) $(BIN)/python -m sphinx -W --keep-going -n -q -j auto docs docs/_build/html
+	$(BIN)/python docs/_ext/check_links.py docs/_build/html
+
+linkcheck: $(READY)  # external links; needs the network
+	EXAMPLES=none $(BIN)/python -m sphinx -b linkcheck -q docs docs/_build/linkcheck
 
 schema: $(READY)  # after a field of a result was added
 	$(BIN)/python -c "import json; from pushforward.evaluation.schema import json_schema as schema; print(json.dumps(schema(), indent=1))" > docs/schema/compare-1.json
@@ -58,10 +66,10 @@ format: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev --group docs
 	@! $(BIN)/python -m pip list --format=freeze | grep -iE '^(torchvision|nvidia-)' || \
 	  { echo "torchvision or an nvidia package came in: see constraints.txt"; exit 1; }
 	@touch $(READY)
 
 clean:
-	rm -rf $(VENV) demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) docs/_build docs/auto_examples demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

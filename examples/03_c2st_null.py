@@ -23,7 +23,7 @@ rng = np.random.default_rng(0)
 
 
 def accuracy(shift: float) -> float:
-    x, y = rng.normal(size=(N, 2)), rng.normal(size=(N, 2)) + [shift, 0]
+    x, y = rng.normal(size=(N, 2)), rng.normal(size=(N, 2)) + np.array([shift, 0.0])
     label = np.repeat([1, 0], N // 2)  # as many of each in both halves, or the halves would tell on each other
     learned = LogisticRegression().fit(np.concatenate([x[::2], y[::2]]), label)
     return learned.score(np.concatenate([x[1::2], y[1::2]]), label)

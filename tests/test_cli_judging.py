@@ -75,7 +75,7 @@ def test_features_are_saved_and_compared(files: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--metric", "nonsense"], "no such metric; known: "),
+        (["--metric", "nonsense"], "unknown metric 'nonsense'; known: "),
         (["--suite", "nonsense"], "known: quick, full, image, table, privacy"),
         (["--target", "nonsense"], "columns: a, b"),
         (["--encoder", "pixels"], "these data are a table"),

@@ -75,10 +75,10 @@ def test_json_on_standard_output(data: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--models", "magic"], "no such model to try; known:"),
+        (["--models", "magic"], "unknown model 'magic'; known:"),
         (["--models", ","], "none were given"),
         (["--by", "nothing"], "has no such figure"),
-        (["--metric", "nothing"], "no such metric"),
+        (["--metric", "nothing"], "unknown metric 'nothing'"),
     ],
 )
 def test_mistakes_are_one_sentence(

@@ -428,7 +428,7 @@ def test_gates(bad_table: Comparison) -> None:
 
 def test_mistakes_are_one_sentence() -> None:
     data = table(100, 0)
-    with pytest.raises(InputError, match=r"suite 'slow': no such suite; known: quick, full"):
+    with pytest.raises(InputError, match=r"unknown suite 'slow'; known: quick, full"):
         compare(data, data, suite="slow")
     with pytest.raises(InputError, match="too few"):
         compare(data, table(10, 1, "tiny"))

@@ -179,8 +179,8 @@ def test_what_a_model_rules_out_is_said() -> None:
         ({"budget": 0.0}, "budget must be a positive number"),
         ({"share": 0.0}, "share is of the rows kept out"),
         ({"most_judged": 5}, "too few to tell"),
-        ({"models": ["nothing"]}, "no such model to try"),
-        ({"metrics": ["nothing"]}, "no such metric"),
+        ({"models": ["nothing"]}, "unknown model 'nothing'"),
+        ({"metrics": ["nothing"]}, "unknown metric 'nothing'"),
         (
             {"models": ["cyclegan", "kde"]},
             "no model could be judged .kde: data: is table, .*; cyclegan: CycleGAN translates",

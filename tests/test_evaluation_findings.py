@@ -128,7 +128,7 @@ def test_a_leaderboard_orders_and_shares_places(tmp_path: Path) -> None:
     board.to_html(tmp_path / "b.html")
     assert "| 3 | moved |" in board.to_markdown()
     assert "<table>" in board._repr_html_()
-    with pytest.raises(InputError, match=r"--by nothing: .*with intervals: auc"):
+    with pytest.raises(InputError, match=r"by nothing: .*with intervals: auc"):
         leaderboard(table(800, 0), {"one": table(800, 3), "two": table(800, 4)}, by="nothing", metrics=["repeats"])
     with pytest.raises(InputError, match="two or more"):
         leaderboard(table(800, 0), {"one": table(800, 3)})
@@ -170,7 +170,7 @@ def test_metrics_by_name_and_what_is_left_out(before: Comparison) -> None:
         "spatial": "is for images, not for table",
         "identical": "needs --train",
     }
-    with pytest.raises(InputError, match=r"--metric nonsense: no such metric; known: .*frechet"):
+    with pytest.raises(InputError, match=r"unknown metric 'nonsense'; known: .*frechet"):
         compare(table(200, 0), table(200, 3), metrics=["nonsense"])
 
 

@@ -149,7 +149,7 @@ def test_recode_pools_rare_levels_and_keeps_missing_ones() -> None:
         (np.zeros((3, 2)), np.zeros((9, 2)), {}, "folds"),
         (np.zeros(9), np.zeros((9, 2)), {}, "matrix"),
         (np.full((9, 2), np.inf), np.zeros((9, 2)), {}, "infinite value in row 0"),
-        (np.zeros((9, 2)), np.ones((9, 2)), {"model": "svm"}, "unknown classifier 'svm'; known are logistic"),
+        (np.zeros((9, 2)), np.ones((9, 2)), {"model": "svm"}, "unknown classifier 'svm'; known: logistic"),
         (np.zeros((9, 2)), np.ones((9, 2)), {"model": object()}, "predict_proba"),
         (np.full((9, 2), np.nan), np.full((9, 2), np.nan), {"model": "logistic"}, "every value is missing"),
     ],

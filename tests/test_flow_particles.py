@@ -186,7 +186,7 @@ GOOD = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
         ),
         (GOOD + 1j, GOOD, {}, "x0 holds complex numbers"),
         (GOOD, np.array([["a", "b"]] * 20), {}, "data holds"),
-        (GOOD, GOOD, {"velocity": "gan"}, "unknown velocity 'gan'; known are score-difference"),
+        (GOOD, GOOD, {"velocity": "gan"}, "unknown velocity 'gan'; known: score-difference"),
         (GOOD, GOOD, {"steps": 0}, "steps must be positive, not 0"),
         (GOOD, GOOD, {"rate": 0.0}, "rate must be positive, not 0.0"),
         (GOOD, GOOD, {"batch": 1}, "a batch of 1 cannot be compared"),

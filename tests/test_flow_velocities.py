@@ -90,7 +90,7 @@ def test_displacements_have_the_datas_units(name: str, small_batches: None) -> N
 
 
 def test_an_unknown_velocity_lists_the_known() -> None:
-    with pytest.raises(InputError, match=r"unknown velocity 'gan'; known are score-difference, critic, denoisers"):
+    with pytest.raises(InputError, match=r"unknown velocity 'gan'; known: score-difference, critic, denoisers"):
         velocity_by_name("gan")
     assert {row.name for row in VELOCITIES.values()} == set(VELOCITIES)
     assert velocity is reading

@@ -169,9 +169,9 @@ def test_relativistic_pairing_of_another_loss() -> None:
 
 
 def test_unknown_names_list_the_known() -> None:
-    with pytest.raises(InputError, match=r"unknown objective 'gna'; known are alpha, .*gan, .*rpgan"):
+    with pytest.raises(InputError, match=r"unknown objective 'gna'; known: alpha, .*gan, .*rpgan"):
         objective("gna")
-    with pytest.raises(InputError, match=r"known are .*hellinger"):
+    with pytest.raises(InputError, match=r"known: .*hellinger"):
         link("l2")
     with pytest.raises(InputError, match=r"write for example alpha:1\.5"):
         link("alpha:x")

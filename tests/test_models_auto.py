@@ -180,7 +180,7 @@ def test_candidates_are_made_by_name() -> None:
     own = Trees(leaf=9)
     assert estimators({"mine": own}, "table", steps=3, device="cpu", seed=7)["mine"].leaf == 9
     for wrong, reason in (
-        (["magic"], "no such model to try; known: .*, copula, "),
+        (["magic"], "unknown model 'magic'; known: .*, copula, "),
         (["auto"], "no such"),
         ([], "none were"),
     ):
@@ -321,7 +321,7 @@ def test_a_holdout_is_what_judges_and_a_failure_costs_one_place_only() -> None:
         ({"time_budget": 0.0}, "time_budget must be a positive number of seconds"),
         ({"share": 1.0}, "share is of the rows kept out"),
         ({"steps": 0}, "steps must be a whole number"),
-        ({"models": ["nothing"]}, "no such model to try"),
+        ({"models": ["nothing"]}, "unknown model 'nothing'"),
     ],
 )
 def test_parameters_that_make_no_sense(wrong: dict[str, Any], reason: str) -> None:

@@ -301,7 +301,7 @@ def test_the_codes_of_a_wae_are_drawn_to_their_prior(penalty: str) -> None:
         (Autoencoder(latent_size=4, **QUICK), points(), "give at most 3"),
         (WAE(latent_size=17, **QUICK), pictures(), "latent_size 17 is larger than the data"),
         (VQVAE(latent_size=17, **QUICK), pictures(), "latent_size 17 is larger than the data"),
-        (VAE(decoder="poisson", **QUICK), points(), "unknown decoder 'poisson'; choose one of bernoulli, categorical"),
+        (VAE(decoder="poisson", **QUICK), points(), "unknown decoder 'poisson'; known: bernoulli, categorical"),
         (VAE(decoder="bernoulli", **QUICK), points(), "decoder 'bernoulli' does not suit points; choose gaussian"),
         (VAE(decoder="bernoulli", **QUICK), pictures(shades=5), "of images of two shades, and these have 5"),
         (VAE(decoder="categorical", **QUICK), pictures(shades=100), "at most 32 shades"),

@@ -173,7 +173,7 @@ def test_an_own_link_in_one_line() -> None:
 
 
 def test_unknown_names_list_the_known() -> None:
-    with pytest.raises(InputError, match=r"unknown objective 'mdm'; known are alpha, .*mmd, .*wgan and alpha:A"):
+    with pytest.raises(InputError, match=r"unknown objective 'mdm'; known: alpha, .*mmd, .*wgan and alpha:A"):
         GAN("mdm", steps=1, **TINY).fit(points(), progress=False)
 
 

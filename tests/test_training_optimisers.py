@@ -174,5 +174,5 @@ def test_a_player_goes_on_bit_for_bit(name: str, stop: int) -> None:
 
 
 def test_unknown_names_the_known() -> None:
-    with pytest.raises(InputError, match="unknown optimiser 'sgd'; choose one of adam, optimistic, extragrad"):
+    with pytest.raises(InputError, match="unknown optimiser 'sgd'; known: adam, optimistic, extragrad"):
         optimiser("sgd")

@@ -127,7 +127,7 @@ def test_cross_fitted_auc_is_the_distance_of_c2st() -> None:
     e = distance(x, y, "c2st", model="logistic")
     truth = float(cf.best_auc(Gaussian.univariate(math.sqrt(0.5), 1.0), Gaussian.univariate(0.0, 1.0)))
     assert e.low < truth < e.high
-    with pytest.raises(InputError, match=r"no distance; known are .*c2st, c2st-accuracy, c2st-ridge.*energy"):
+    with pytest.raises(InputError, match=r"no distance; known: .*c2st, c2st-accuracy, c2st-ridge.*energy"):
         distance(x, y, "critic")
 
 
@@ -216,7 +216,7 @@ def spoiled(value: float) -> np.ndarray:
         (np.array([["a"], ["b"]]), GOOD, {}, "not real numbers"),
         (GOOD + 1j, GOOD, {}, "not real numbers"),
         (torch.from_numpy(GOOD) + 1j, GOOD, {}, "complex"),
-        (GOOD, GOOD, {"method": "mdm"}, "unknown method 'mdm'; known are mmd-agg, mmd, energy"),
+        (GOOD, GOOD, {"method": "mdm"}, "unknown method 'mdm'; known: mmd-agg, mmd, energy"),
         (GOOD, GOOD, {"bandwith": 1.0}, "not know the option 'bandwith'; its options are kernel, bandwidth, unbiased"),
         (GOOD, GOOD, {"bandwidth": -1.0}, "bandwidth must be a positive number"),
         (GOOD, GOOD, {"permutations": 10}, "cannot reach alpha=0.05; use at least 19"),

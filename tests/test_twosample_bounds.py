@@ -190,7 +190,7 @@ def test_edges() -> None:
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        ("nwj", {"divergence": "mmd"}, "unknown divergence 'mmd'; known are kl"),
+        ("nwj", {"divergence": "mmd"}, "unknown divergence 'mmd'; known: kl"),
         ("nwj", {"train": 1.5}, "between 0 and 1, not 1.5"),
         ("dv", {"train": 0.99}, "too few to train on a share 0.99"),
         ("tv-accuracy", {"model": "oracle"}, "unknown classifier 'oracle'"),

@@ -498,7 +498,7 @@ def test_samples_needed_follows_the_inverse_distance() -> None:
         (lambda x, y: run("renyi-knn", x, y, order=-1.0), "Renyi's divergence needs a positive order, not -1"),
         (lambda x, y: run("alpha-knn", x, y, order=math.nan), "must be finite"),
         (lambda x, y: run("discrete", x, y, statistic="t"), 'statistic of counts is "chi2" or "g", not \'t\''),
-        (lambda x, y: run("discrete", x, y, divergence="ks"), "unknown divergence 'ks'; known are kl"),
+        (lambda x, y: run("discrete", x, y, divergence="ks"), "unknown divergence 'ks'; known: kl"),
         (lambda x, y: run("discrete", x, y, bins=1), "at least 2 bins, not 1"),
         (lambda x, y: run("gaussian", x, y, divergence="js"), "'js' has no closed form between Gaussians; use"),
         (lambda x, y: run("gaussian", x[:3], y), "in 2 columns need at least 4 rows on each side, not 3 and 30"),

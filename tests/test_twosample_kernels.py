@@ -139,7 +139,7 @@ def test_kernels_by_name() -> None:
     k = {(i, j): (p.double() @ q.double().T / 2 + 1) ** 3 for i, p in enumerate((x, y)) for j, q in enumerate((x, y))}
     truth = (k[0, 0].sum() - k[0, 0].trace()) / (40 * 39) + (k[1, 1].sum() - k[1, 1].trace()) / (30 * 29)
     assert kid == pytest.approx(float(truth - 2 * k[0, 1].mean()), rel=1e-9)  # not shifted to the mean
-    with pytest.raises(InputError, match="unknown kernel 'rbf'; known are gaussian"):
+    with pytest.raises(InputError, match="unknown kernel 'rbf'; known: gaussian"):
         two_sample(x, y, "mmd", kernel="rbf")
 
 
@@ -224,7 +224,7 @@ def test_processes_share_the_tiles(tmp_path: Any) -> None:
         ("mmd-rff", {"features": 0}, "at least 1 frequency"),
         ("mmd-rff", {"bandwidth": -2.0}, "bandwidth must be a positive number"),
         ("mmd-compressed", {"landmarks": 1}, "at least 2 landmarks"),
-        ("c2st-ridge", {"statistic": "f1"}, "unknown statistic 'f1'; known are margin, accuracy, auc"),
+        ("c2st-ridge", {"statistic": "f1"}, "unknown statistic 'f1'; known: margin, accuracy, auc"),
         ("c2st-ridge", {"folds": 40}, "40 folds need at least"),
         ("mmd-deep", {"train": 2.0}, "between 0 and 1"),
     ],

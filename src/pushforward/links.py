@@ -216,7 +216,7 @@ def link(name: str) -> Link:
     if order is not None:
         return alpha(order)
     if name not in LINKS:
-        raise InputError(f"unknown link {name!r}; known are {', '.join(sorted(LINKS))} and alpha:A for an order A")
+        raise InputError(f"unknown link {name!r}; known: {', '.join(sorted(LINKS))} and alpha:A for an order A")
     return LINKS[name]
 
 

@@ -20,7 +20,7 @@ which is the law that every link of `pushforward.links` is tested against.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import Literal, Protocol, TypeAlias, final, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, final, runtime_checkable
 
 from jaxtyping import Float
 from torch import Generator, Tensor
@@ -92,6 +92,23 @@ class Estimate:
     low: float
     high: float
     level: float = 0.95
+
+    def __repr__(self) -> str:
+        if self.low != self.low or self.high != self.high:
+            return f"Estimate({self.value:.4g}, no interval)"
+        return f"Estimate({self.value:.4g}, {100 * self.level:g}% interval {self.low:.4g} to {self.high:.4g})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from pushforward.report import card  # a result shows itself: the one look upwards
+
+        return card(self)
+
+    def plot(self, **options: Any) -> Any:
+        """The point with its interval as an Altair chart; see `report.plot`, which takes estimates by name, too."""
+        from pushforward.report import plot
+
+        return plot(self, **options)
 
     @classmethod
     def normal(cls, value: float, stderr: float, level: float = 0.95) -> "Estimate":

@@ -16,8 +16,18 @@ from . import judging as judging  # its commands join the application
 from . import likelihood as likelihood
 from . import translating as translating
 from .options import column_types, must_be_new
-from .shared import DATA, ColumnOption, ForceOption, KindName, KindOption, LogName, SeedOption, app, print_rows
-
+from .shared import (
+    DATA,
+    ColumnOption,
+    ForceOption,
+    KindName,
+    KindOption,
+    LogName,
+    SeedOption,
+    app,
+    print_rows,
+    terminal,
+)
 
 MODEL, GIVEN, LENGTH = "What is fitted", "Beside the data", "How long"  # panels of the options of `fit`
 
@@ -318,8 +328,6 @@ def explain(name: str, *, as_json: bool) -> None:
     """Print what the model `name` is, and its settings with their defaults."""
     import inspect
 
-    from rich.console import Console
-
     from ..models import WHAT, by_name
 
     family = by_name(name)
@@ -327,12 +335,26 @@ def explain(name: str, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"name": name, "is": WHAT[name], "settings": defaults}, indent=2, default=str))
         return
-    console = Console()
-    told = inspect.cleandoc(family.__doc__ or "").replace("`", "")
+    console = terminal()
+    told = "\n\n".join(map(_flowing, inspect.cleandoc(family.__doc__ or "").replace("`", "").split("\n\n")))
     console.print(f"{name}: {WHAT[name]}", style="bold", highlight=False, markup=False)
     console.print(told, highlight=False, markup=False)
     said = ", ".join(f"{one}={json.dumps(value, default=str)}" for one, value in defaults.items())
     console.print(f"Settings, for fit --set NAME=VALUE: {said}", highlight=False, markup=False)
+
+
+def _flowing(paragraph: str) -> str:
+    """The lines of a docstring's paragraph joined, for the terminal to break; a list of entries, each indented from its
+    second line on, keeps one line an entry."""
+    lines = paragraph.split("\n")
+    entries = any(line.startswith("  ") for line in lines)
+    told = lines[:1]
+    for line in lines[1:]:
+        if entries and not line.startswith(" "):
+            told.append(line)
+        else:
+            told[-1] += " " + line.strip()
+    return "\n".join(told)
 
 
 @app.command()

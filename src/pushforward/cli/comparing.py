@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from ..errors import InputError
+from .shared import terminal
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ..data.dataset import Dataset, Kind
     from ..evaluation import Comparison, Finding, Leaderboard
 
@@ -100,7 +101,7 @@ def compare_files(request: Request) -> int:
         print_comparison(shown, written=paths)
     else:
         print_leaderboard(shown, written=paths)
-    errors = Console(stderr=True)
+    errors = terminal(stderr=True)
     for expression in failed:
         errors.print(f"gate failed: {expression}", style="red", highlight=False)
     return 1 if failed else 0
@@ -143,7 +144,7 @@ def print_leaderboard(board: Leaderboard, *, written: Sequence[Path] = ()) -> No
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = terminal()
     console.print(Text(board.sentence, style="bold"))
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("place", board.by, "interval"):
@@ -157,9 +158,11 @@ def print_leaderboard(board: Leaderboard, *, written: Sequence[Path] = ()) -> No
         comparison = board.comparisons[one.name]
         console.print(Text(one.name, style="bold"))
         for finding in comparison.findings or ():
-            console.print(Padding(Text(f"{finding.name}: {finding.sentence}"), (0, 0, 0, 2)), highlight=False)
+            console.print(
+                Padding(Text(f"{finding.name}: {finding.sentence}"), (0, 0, 0, 2), expand=False), highlight=False
+            )
         if not comparison.findings:
-            console.print(Padding(Text(comparison.verdict.sentence), (0, 0, 0, 2)), highlight=False)
+            console.print(Padding(Text(comparison.verdict.sentence), (0, 0, 0, 2), expand=False), highlight=False)
     for path in written:
         console.print(f"Wrote {path}.", highlight=False)
 
@@ -170,7 +173,7 @@ def print_comparison(result: Comparison, *, written: Sequence[Path] = ()) -> Non
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = terminal()
     console.print(Text(result.verdict.sentence, style="bold"))
     for note in result.notes:
         console.print(Text(f"Note: {note}", style="yellow"))

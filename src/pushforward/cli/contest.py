@@ -10,7 +10,7 @@ import typer
 
 from ..errors import InputError
 from .options import column_types, must_be_new
-from .shared import DATA, ColumnOption, ForceOption, KindOption, SeedOption, app, command_line
+from .shared import DATA, ColumnOption, ForceOption, KindOption, SeedOption, app, command_line, terminal
 
 if TYPE_CHECKING:
     from ..data.dataset import Dataset
@@ -158,12 +158,11 @@ def _write(found: Contest, outputs: dict[str, Path | None], out: Path | None) ->
 
 def print_contest(found: Contest, *, written: Sequence[Path] = ()) -> None:
     """The table, what was found in each model's samples, and why some have no figures."""
-    from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    console, board, shown = Console(), found.board, found.shown
+    console, board, shown = terminal(), found.board, found.shown
     console.print(Text(found.sentence, style="bold"))
     console.print(
         f"{found.train:,} rows to train on, {found.judged:,} kept out to judge by; {found.budget:g} s of fitting.",
@@ -186,7 +185,7 @@ def print_contest(found: Contest, *, written: Sequence[Path] = ()) -> None:
     for one in board.standings:
         for finding in board.comparisons[one.name].findings:
             told = Text.assemble((f"{one.name}: {finding.name}", "bold"), f": {finding.sentence}")
-            console.print(Padding(told, (0, 0, 0, 2)), highlight=False)
+            console.print(Padding(told, (0, 0, 0, 2), expand=False), highlight=False)
     for entry in found.failed:
         console.print(Text(f"{entry.name} has no figures: {entry.why}", style="yellow"))
     for path in written:

@@ -6,11 +6,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-
 from ..errors import InputError
 from .comparing import print_comparison
 from .options import SUFFIXES
+from .shared import terminal
 from .work import clear_run
 
 SOURCES = {"table": "sample:diamonds", "images": "sample:digits", "points": "toy:ring"}
@@ -29,7 +28,7 @@ def run_demo(kind: str, out: Path, *, steps: int | None, seed: int, force: bool)
     if out.exists() and not force:
         raise InputError(f"{out}: already exists; give --force to replace it, or choose another --out")
     clear_run(out)
-    console = Console()
+    console = terminal()
 
     def say(text: str) -> None:
         console.print(text, highlight=False)

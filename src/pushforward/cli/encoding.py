@@ -10,7 +10,7 @@ import typer
 
 from ..errors import InputError
 from .options import column_types, must_be_new
-from .shared import DATA, ColumnOption, ForceOption, KindName, app
+from .shared import DATA, ColumnOption, ForceOption, KindName, app, terminal
 
 if TYPE_CHECKING:
     from ..data.dataset import Kind
@@ -47,7 +47,6 @@ def encode_run(
 ) -> None:
     """Encode `data` by the model in `run` and write points to `out`, with how they were made."""
     import torch
-    from rich.console import Console
 
     from ..data import sources
     from ..data.dataset import Dataset
@@ -68,7 +67,7 @@ def encode_run(
     latents = torch.as_tensor(model.encode(dataset, **more))
     made_by = {"tool": "pushforward", "class": type(model).__name__, "model": model.id_, "encoded": data}
     sources.write(Dataset("points", latents, str(out)), out, made_by=made_by, force=force, synthetic=False)
-    Console().print(f"Wrote {len(latents):,} latents of {latents.shape[1]:,} numbers to {out}.", highlight=False)
+    terminal().print(f"Wrote {len(latents):,} latents of {latents.shape[1]:,} numbers to {out}.", highlight=False)
 
 
 def with_encoders() -> list[str]:

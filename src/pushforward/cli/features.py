@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .shared import terminal
 
 
 def encode_features_command(
@@ -27,7 +28,7 @@ def encode_features_command(
     from ..evaluation.encoders import encoder as made
 
     which = made(encoder, size=size, scale=scale, channels=channels, device=device, download=download)
-    errors = Console(stderr=True)
+    errors = terminal(stderr=True)
     columns = (TextColumn("encoding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("encoding", total=None)
@@ -39,7 +40,7 @@ def encode_features_command(
             force=force,
             report=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    console = Console()
+    console = terminal()
     record = (points.made_by or {})["features"]
     console.print(
         f"Wrote {len(points):,} rows of {record['width']:,} numbers to {out}: {record['reads']}.", highlight=False

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InputError
 from .options import column_types, must_be_new
-from .shared import FORMS, ColumnOption, ForceOption, SeedOption, app
+from .shared import FORMS, ColumnOption, ForceOption, SeedOption, app, terminal
 
 Teacher = Annotated[
     Path, typer.Argument(metavar="RUN", help="The folder of a fitted diffusion or flow-matching model.")
@@ -91,9 +91,8 @@ def _training_rows(run: Path) -> str:
 
 
 def _told(model: Any, out: Path) -> None:
-    from rich.console import Console
 
     if model.interrupted_:
-        Console().print(f"Stopped at step {model.steps_done_:,}; go on by the same command with --resume.")
+        terminal().print(f"Stopped at step {model.steps_done_:,}; go on by the same command with --resume.")
         raise typer.Exit(130)
-    Console().print(f"Saved in {out}. Draw from it: pushforward sample {out} -n 1000 --out FILE", highlight=False)
+    terminal().print(f"Saved in {out}. Draw from it: pushforward sample {out} -n 1000 --out FILE", highlight=False)

@@ -10,7 +10,7 @@ import typer
 
 from ..errors import InputError
 from .options import column_types, must_be_new
-from .shared import DATA, ColumnOption, ForceOption, SeedOption, app
+from .shared import DATA, ColumnOption, ForceOption, SeedOption, app, terminal
 
 UNITS = {
     "points": "density in the data's units",
@@ -42,10 +42,9 @@ def log_prob(
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    from rich.console import Console
 
     bits = f"; {found['bits_per_dim']:.4f} bits per dimension" if "bits_per_dim" in found else ""
-    Console().print(
+    terminal().print(
         f"ln p = {found['mean']:.4f} nats a row [{found['low']:.4f}, {found['high']:.4f}] over {found['rows']:,} rows"
         f"{bits}: {found['reads']} ({found['units']}).",
         highlight=False,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PANELS = {  # the order in which help lists the commands
     "The main job": ("demo", "fit", "sample", "compare", "show"),
@@ -18,6 +22,7 @@ PANELS = {  # the order in which help lists the commands
     "Beside it": ("leaderboard", "encode-features"),
     "What can be named": ("models", "objectives", "regularisers", "refinements", "metrics", "methods"),
 }
+WHOLE = 10_000  # characters: wider than any line
 METAVARS = {bool: "", int: "N", float: "X", str: "NAME", Path: "PATH"}  # flags take no word
 
 
@@ -87,6 +92,16 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Every random choice fol
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 
 
+def terminal(*, stderr: bool = False) -> Console:
+    """What to print by. Lines are fitted to a terminal; elsewhere they stay whole, for the programs that read them."""
+    from rich.console import Console
+
+    told = Console(stderr=stderr)
+    if told.is_terminal or "COLUMNS" in os.environ:
+        return told
+    return Console(stderr=stderr, width=WHOLE)
+
+
 def command_line() -> str:
     """The command as it was typed, for the record of how an output was made."""
     return shlex.join(["pushforward", *sys.argv[1:]])
@@ -94,7 +109,6 @@ def command_line() -> str:
 
 def print_rows(title: str, rows: dict[str, dict[str, str]], *, as_json: bool) -> None:
     """A table with one row a name, as text or as JSON."""
-    from rich.console import Console
     from rich.table import Table
 
     if as_json:
@@ -105,4 +119,4 @@ def print_rows(title: str, rows: dict[str, dict[str, str]], *, as_json: bool) ->
         table.add_column(column, overflow="fold", style="bold" if column == "name" else "")
     for name, row in rows.items():
         table.add_row(name, *row.values())
-    Console().print(table)
+    terminal().print(table)

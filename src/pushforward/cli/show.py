@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import InputError
 from .options import must_be_new
+from .shared import terminal
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -27,7 +28,6 @@ def _is_run(path: Path) -> bool:
 
 def write_page(path: Path, html: Path | None, data: Sequence[str] | None, *, force: bool) -> None:
     """Write the page of the run in the folder `path` to `html`; `data`: real rows to hold against it."""
-    from rich.console import Console
 
     from ..report import run_page
 
@@ -37,7 +37,7 @@ def write_page(path: Path, html: Path | None, data: Sequence[str] | None, *, for
         raise InputError(f"{path}: is no run folder, and only a run has a page; leave --html out, or give a run")
     must_be_new(html, "--html FILE", force=force)
     run_page(path, html, data=list(data) if data else None, force=force)
-    Console(stderr=True).print(f"Wrote {html}.", highlight=False)
+    terminal(stderr=True).print(f"Wrote {html}.", highlight=False)
 
 
 def _describe_run(path: Path) -> dict[str, Any]:
@@ -113,11 +113,10 @@ def sparkline(values: Sequence[float], width: int = 36) -> str:
 
 
 def print_description(description: Mapping[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = terminal()
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

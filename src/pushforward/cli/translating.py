@@ -8,11 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
-from rich.console import Console
 
 from ..errors import InputError
 from .options import must_be_new
-from .shared import ForceOption, app
+from .shared import ForceOption, app, terminal
 
 if TYPE_CHECKING:
     from ..data.dataset import Dataset
@@ -56,7 +55,7 @@ def translate_run(run: Path, source: str, out: Path, *, to: str, seed: int | Non
         _write_named(dataset, out, names, force=force)
     else:
         sources.write(dataset, out, made_by=dataset.made_by, force=force)
-    Console().print(f"Translated {len(dataset):,} rows into domain {to}: {out}.", highlight=False)
+    terminal().print(f"Translated {len(dataset):,} rows into domain {to}: {out}.", highlight=False)
 
 
 def _names(source: Path) -> list[PurePosixPath] | None:

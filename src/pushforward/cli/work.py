@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from ..errors import InputError
 from . import given as words
 from .options import SUFFIXES
+from .shared import terminal
 
 if TYPE_CHECKING:
     from ..data.dataset import Dataset, Kind
@@ -114,13 +113,13 @@ def fit_run(
         kept = (held, other) if held is not None and to is not None else held
         estimator.fit(dataset, holdout=kept, **more, out=out, resume=resume, log=log, progress=leads)
     except KeyboardInterrupt:  # later ones are caught by the loop, which saves
-        Console(stderr=True).print("Stopped before the first step: there is nothing to save yet.")
+        terminal(stderr=True).print("Stopped before the first step: there is nothing to save yet.")
         return INTERRUPTED
     if not leads:
         return INTERRUPTED if getattr(estimator, "interrupted_", False) else 0
     if parts:
         _keep_parts(out / "data", parts, share=holdout, seed=parameters["seed"])
-    console = Console()
+    console = terminal()
     if getattr(estimator, "interrupted_", False):
         console.print(
             f"Stopped at step {estimator.steps_done_:,}; go on by the same command with --resume.", highlight=False
@@ -204,8 +203,8 @@ def sample_run(
         dataset = model.sample_dataset(n, seed=seed, **more, **({} if asked is None else {"given": asked}))
     sources.write(dataset, out, made_by=dataset.made_by, force=force)
     for sentence in words.told(dataset.made_by):
-        Console().print(sentence, highlight=False, markup=False)
-    Console().print(f"Wrote {len(dataset):,} samples to {out}.", highlight=False)
+        terminal().print(sentence, highlight=False, markup=False)
+    terminal().print(f"Wrote {len(dataset):,} samples to {out}.", highlight=False)
 
 
 def _refinement(run: Path, refine: str | None, real: str | None) -> dict[str, Any]:

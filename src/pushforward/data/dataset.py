@@ -42,6 +42,24 @@ class Dataset:
     sampled: Mapping[str, Any] | None = field(default=None)
     given: Dataset | None = field(default=None)
 
+    def __repr__(self) -> str:
+        shape = " x ".join(str(n) for n in self.values.shape)
+        given = "" if self.given is None else f", given={self.given!r}"
+        return f"Dataset({self.kind!r}, {shape}, name={self.name!r}{given})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: its size, its columns with their kinds, its first rows."""
+        from ..report import card
+
+        return card(self)
+
+    def plot(self, **options: Any) -> Any:
+        """The points, the distribution of every column, or a sheet of the images, as an Altair chart: see
+        `report.plot`."""
+        from ..report import plot
+
+        return plot(self, **options)
+
     def __len__(self) -> int:
         return len(self.values)
 

@@ -67,7 +67,7 @@ def check_metrics(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in table and name not in ALWAYS and not any(name in row.gives for row in table.values()):
             known = ", ".join(sorted({*table, *ALWAYS}))
-            raise InputError(f"--metric {name}: no such metric; known: {known}")
+            raise InputError(f"unknown metric {name!r}; known: {known}")
     return tuple(names)
 
 

@@ -86,6 +86,12 @@ class Metric:
     direction: str
     reads: str
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the figure beside that of two real sets."""
+        from ..report import card
+
+        return card(self)
+
 
 @final
 @dataclass(frozen=True)
@@ -364,11 +370,27 @@ class Comparison:
 
         return written(markdown(self), path)
 
+    def __repr__(self) -> str:
+        verdict = self.verdict
+        parts = {"findings": self.findings, "figures": self.metrics, "columns": self.columns}
+        counts = ", ".join(f"{name}={len(part)}" for name, part in parts.items())
+        return (
+            f"Comparison({'different' if verdict.detected else 'no difference detected'}, p={verdict.pvalue:.2g}, "
+            f"auc={verdict.auc:.4g} [{verdict.auc_low:.4g}, {verdict.auc_high:.4g}], {counts})"
+        )
+
     def _repr_html_(self) -> str:
         """What a notebook shows: the verdict, the findings and the figures."""
-        from ..report import fragment
+        from ..report import card
 
-        return fragment(self)
+        return card(self)
+
+    def plot(self, what: str | None = None, **options: Any) -> Any:
+        """An Altair chart: "figures" beside what real data give, "columns" by rank, a column by its name, "roc",
+        "scores" or "scatter"; see `report.plot`."""
+        from ..report import plot
+
+        return plot(self, what, **options)
 
     def to_html(self, path: str | Path | None = None) -> str:
         """One self-contained page that needs no network and no script; also written to `path`, where one is given."""

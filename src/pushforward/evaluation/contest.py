@@ -23,7 +23,7 @@ from ..data.dataset import Dataset
 from ..data.sources import check_alike
 from ..data.sources import read as read_data
 from ..errors import InputError
-from ..models.choosing.candidates import Attempt, estimators, fit_within, in_order, numbers
+from ..models.choosing.candidates import Attempt, estimators, fit_within, in_order, numbers, prepare
 from ..training.progress import Event, Reporter, reporter
 from .catalogue import check_metrics, ordered
 from .compare import compare
@@ -140,6 +140,22 @@ class Contest:
 
         return written(contest_markdown(self), path)
 
+    def __repr__(self) -> str:
+        failed = f", {len(self.failed)} without figures" if self.failed else ""
+        return f"Contest({len(self.entries)} models of {self.data!r}{failed}; {self.board!r})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table."""
+        from ..report import card
+
+        return card(self)
+
+    def plot(self, **options: Any) -> Any:
+        """The figure that orders, with its interval, for every model, as an Altair chart; see `report.plot`."""
+        from ..report import plot
+
+        return plot(self, **options)
+
     def to_html(self, path: str | Path | None = None) -> str:
         """One self-contained page; also written to `path`, where one is given."""
         from ..report import contest_page
@@ -183,6 +199,7 @@ def contest(
     tried = estimators(models, train.kind, steps=steps, device=device, seed=seed)
     show = reporter(progress)
     names = tuple(dict.fromkeys((*METRICS[train.kind], *metrics)))
+    prepare(tried, train)
     left = budget
     entries: list[Entry] = []
     found: dict[str, Comparison] = {}

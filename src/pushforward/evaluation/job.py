@@ -128,7 +128,7 @@ def prepare(
 ) -> Job:
     """Read and check the sources by role (None: not given), code them alike, choose the baseline."""
     if suite not in SUITES:
-        raise InputError(f"suite {suite!r}: no such suite; known: {', '.join(SUITES)}")
+        raise InputError(f"unknown suite {suite!r}; known: {', '.join(SUITES)}")
     if not 0 < alpha < 1:
         raise InputError(f"alpha {alpha}: must lie between 0 and 1, such as 0.05")
     data = {

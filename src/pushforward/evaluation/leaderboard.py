@@ -99,10 +99,26 @@ class Leaderboard:
 
         return written(leaderboard_page(self), path)
 
-    def _repr_html_(self) -> str:
-        from ..report import leaderboard_fragment
+    def __repr__(self) -> str:
+        return f"Leaderboard(by {self.by}: {_ranked(self.standings)})"
 
-        return leaderboard_fragment(self)
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table."""
+        from ..report import card
+
+        return card(self)
+
+    def plot(self, **options: Any) -> Any:
+        """The figure that orders, with its interval, for every entry, as an Altair chart; see `report.plot`."""
+        from ..report import plot
+
+        return plot(self, **options)
+
+
+def _ranked(standings: Sequence[Standing], most: int = 8) -> str:
+    """`1 GAN 0.52, 2 VAE 0.61, ...`"""
+    told = ", ".join(f"{one.place} {one.name} {one.value:.3g}" for one in standings[:most])
+    return told + (", ..." if len(standings) > most else "")
 
 
 def leaderboard(
@@ -145,11 +161,9 @@ def _figure(name: str, comparison: Comparison, by: str) -> Metric:
         metric = comparison[by]
     except KeyError as error:
         known = ", ".join(one.name for one in comparison.metrics if one.low is not None)
-        raise InputError(
-            f"--by {by}: the comparison with {name} has no such figure; with intervals: {known}"
-        ) from error
+        raise InputError(f"by {by}: the comparison with {name} has no such figure; with intervals: {known}") from error
     if metric.low is None:
-        raise InputError(f"--by {by}: has no interval, so nothing can be told apart by it; take one such as auc")
+        raise InputError(f"by {by}: has no interval, so nothing can be told apart by it; take one such as auc")
     return metric
 
 

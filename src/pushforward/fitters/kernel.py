@@ -152,7 +152,7 @@ KERNELS: Mapping[str, Callable[[float], Kernel]] = MappingProxyType(
 def kernel_named(name: str, bandwidth: float) -> Kernel:
     """The kernel of `KERNELS` at a bandwidth; `InputError` for an unknown name."""
     if name not in KERNELS:
-        raise InputError(f"unknown kernel {name!r}; known are {', '.join(KERNELS)}")
+        raise InputError(f"unknown kernel {name!r}; known: {', '.join(KERNELS)}")
     return KERNELS[name](bandwidth)
 
 

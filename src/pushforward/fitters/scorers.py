@@ -143,7 +143,7 @@ def _estimator(model: Any, *, seed: int, categorical: list[int], width: int) -> 
 
         net = MLPClassifier((64, 64), alpha=1e-3, early_stopping=True, max_iter=200, random_state=seed)
         return _prepared(net, categorical, width)
-    raise InputError(f"unknown classifier {model!r}; known are {', '.join(MODELS)}, or pass a scikit-learn classifier")
+    raise InputError(f"unknown classifier {model!r}; known: {', '.join(MODELS)}, or pass a scikit-learn classifier")
 
 
 def _seeded_clone(model: Any, seed: int) -> Any:

@@ -35,6 +35,23 @@ class Transported:
     speed: tuple[float, ...]
     seconds: float
 
+    def __repr__(self) -> str:
+        speed = f", speed={self.speed[0]:.3g} to {self.speed[-1]:.3g}" if self.speed else ""
+        shape = " x ".join(str(n) for n in self.rows.shape)
+        return f"Transported(rows={shape}, path={len(self.path)}, steps={len(self.speed)}{speed})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how far the rows went, and where those of the plane lie."""
+        from pushforward.report import card
+
+        return card(self)
+
+    def plot(self, what: str | None = None, **options: Any) -> Any:
+        """An Altair chart: "rows" of the plane with the way that they took, or the "speed"; see `report.plot`."""
+        from pushforward.report import plot
+
+        return plot(self, what, **options)
+
 
 def transport(
     x0: Any,

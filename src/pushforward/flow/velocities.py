@@ -250,5 +250,5 @@ VELOCITIES: Mapping[str, VelocityRow] = MappingProxyType(
 def velocity_by_name(name: str) -> VelocityRow:
     """The row of `VELOCITIES`; `InputError`, with the known, for an unknown name."""
     if name not in VELOCITIES:
-        raise InputError(f"unknown velocity {name!r}; known are {', '.join(VELOCITIES)}")
+        raise InputError(f"unknown velocity {name!r}; known: {', '.join(VELOCITIES)}")
     return VELOCITIES[name]

@@ -160,7 +160,7 @@ def by_name(name: str) -> Any:
     from ..errors import InputError
 
     if name not in NAMES:
-        raise InputError(f"model {name!r}: no such model; known: {', '.join(sorted(NAMES))}")
+        raise InputError(f"unknown model {name!r}; known: {', '.join(sorted(NAMES))}")
     return __getattr__(NAMES[name])
 
 

@@ -34,11 +34,45 @@ class Estimator:
             setattr(self, name, value)
         return self
 
-    def __repr__(self) -> str:
+    def changed_params(self) -> dict[str, Any]:
+        """The parameters that differ from their defaults, by name."""
         defaults = inspect.signature(type(self)).parameters
-        given = (
-            f"{name}={value!r}"
-            for name, value in self.get_params().items()
-            if value is not defaults[name].default and value != defaults[name].default
-        )
+        return {name: value for name, value in self.get_params().items() if _differs(value, defaults[name].default)}
+
+    def __repr__(self) -> str:
+        """The call that makes it, with what differs from the defaults; long values are cut."""
+        given = (f"{name}={brief(value)}" for name, value in self.changed_params().items())
         return f"{type(self).__name__}({', '.join(given)})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what it is, its settings and, once fitted, how that went."""
+        from ..report import card
+
+        return card(self)
+
+    def plot_history(self, **options: Any) -> Any:
+        """The figures of training over its steps, as an Altair chart: see `report.plot`. `InputError` for a model that
+        is not fitted, or was not fitted by steps."""
+        from ..report import plot
+
+        return plot(self, **options)
+
+
+def _differs(value: Any, default: Any) -> bool:
+    """Whether `value` is another than `default`; arrays, which do not compare as a whole, are."""
+    if value is default:
+        return False
+    try:
+        return bool(value != default)
+    except (TypeError, ValueError, RuntimeError):
+        return True
+
+
+def brief(value: Any, most: int = 100) -> str:
+    """`repr(value)` on one line of at most `most` characters; of a network only its class."""
+    if hasattr(value, "parameters") and hasattr(value, "state_dict"):
+        return f"{type(value).__name__}(...)"
+    if isinstance(value, tuple | list) and len(value) < 8 and any(hasattr(one, "state_dict") for one in value):
+        return f"({', '.join(brief(one, most) for one in value)})"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."

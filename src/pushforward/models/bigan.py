@@ -112,7 +112,7 @@ class BiGAN(Adversarial):
 
     def _game(self) -> Game:
         if self.law not in LAWS:
-            raise InputError(f"unknown law {self.law!r} of the latent; choose one of {', '.join(LAWS)}")
+            raise InputError(f"unknown law {self.law!r} of the latent; known: {', '.join(LAWS)}")
         for name, weight in (("cycle", self.cycle), ("cycle_latent", self.cycle_latent)):
             if weight is not None and not weight >= 0:
                 raise InputError(f"{name} is a weight of at least 0, not {weight!r}")

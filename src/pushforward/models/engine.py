@@ -72,4 +72,4 @@ def _logger(log: str, out: Path | None) -> Any:
         except ModuleNotFoundError:
             raise InputError("log='wandb' needs Weights & Biases: pip install 'pushforward[wandb]'") from None
         return WandbLogger(project="pushforward", save_dir=str(root))
-    raise InputError(f"unknown log {log!r}; choose one of {', '.join(LOGGERS)}")
+    raise InputError(f"unknown log {log!r}; known: {', '.join(LOGGERS)}")

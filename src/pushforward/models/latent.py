@@ -191,7 +191,7 @@ def interpolate(model: OnePass, a: Any, b: Any, steps: int = 9, *, how: How = "s
     """The rows on the way from the latents `a` to the latents `b` (`(m,)` or `(n, m)`), both ends in: n * steps rows,
     the first way's first, in the kind of container that the model was fitted on."""
     if how not in HOWS:
-        raise InputError(f"unknown way {how!r} of interpolating; choose one of {', '.join(HOWS)}")
+        raise InputError(f"unknown way {how!r} of interpolating; known: {', '.join(HOWS)}")
     if not isinstance(steps, int) or steps < 2:
         raise InputError(f"steps must be a whole number of at least 2, both ends, not {steps!r}")
     first, last = noise_of(model, a), noise_of(model, b)

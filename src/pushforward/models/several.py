@@ -40,7 +40,7 @@ def read(combine: str | None, preference: Sequence[float] | None, *, losses: int
     (where that is known)."""
     known = (*WAYS, *(name.lower() for name in AGGREGATORS))
     if combine is not None and combine.lower() not in known:
-        raise InputError(f"combine {combine!r}: no such way of descending several losses; known: {', '.join(known)}")
+        raise InputError(f"unknown combine {combine!r}; known: {', '.join(known)}")
     if preference is not None and combine is None:
         raise InputError("a preference weighs losses that are combined; say how (combine='weighted', say)")
     weights = tuple(float(one) for one in preference or ())
@@ -73,6 +73,21 @@ class TradeOff:
     names: tuple[str, ...]
     front: Front
     models: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        return f"TradeOff({' and '.join(self.names)}: {self.front!r})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the front."""
+        from ..report import card
+
+        return card(self)
+
+    def plot(self, **options: Any) -> Any:
+        """The front as an Altair chart, under the names of its losses; see `report.plot`."""
+        from ..report import plot
+
+        return plot(self, **options)
 
 
 def trade_off(

@@ -33,4 +33,4 @@ def objective(name_or_obj: str | Objective | Link) -> Objective:
     if order is not None:
         return of_link(alpha(order), saturating=not name_or_obj.endswith("-ns"))
     known = ", ".join(sorted(OBJECTIVES))
-    raise InputError(f"unknown objective {name_or_obj!r}; known are {known} and alpha:A for an order A")
+    raise InputError(f"unknown objective {name_or_obj!r}; known: {known} and alpha:A for an order A")

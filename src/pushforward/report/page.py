@@ -18,6 +18,7 @@ from ..evaluation.comparison import P_FLOOR, Attribution, Column, Comparison, Me
 from ..readings.regions import Region
 from . import charts
 from .reading import GROUPS, SECTIONS
+from .words import cell, figure
 
 MOST_COLUMNS = 200  # rows of the column table; the JSON has them all
 MOST_CELLS = 40  # cells of a record that are shown
@@ -208,19 +209,6 @@ def _bar(start: float, end: float, low: float, high: float, value: float, baseli
     )
 
 
-def figure(value: float | None) -> str:
-    """Three or four digits, as one reads them."""
-    if value is None:
-        return "–"
-    if float(value).is_integer() and abs(value) < 1e6 and abs(value) != 1:
-        return f"{value:,.0f}"
-    if abs(value) < 1e-4:
-        return f"{value:.1e}"
-    if abs(value) < 1e-2:
-        return f"{value:.4f}"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}"
-
-
 def two(value: float, signed: bool = False) -> str:
     """Two decimals, a true minus, and no minus zero."""
     text = f"{round(value, 2) + 0.0:{'+' if signed else ''}.2f}"
@@ -252,13 +240,3 @@ def share(value: float) -> str:
 def score(value: float) -> str:
     """The score of a record: two decimals, or two digits where those would be noughts."""
     return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
-
-
-def cell(value: Any) -> str:
-    """A cell of a record."""
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.5g}"
-    text = str(value)
-    return text if len(text) <= 60 else text[:57] + "…"

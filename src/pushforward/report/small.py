@@ -8,17 +8,19 @@ from ..evaluation.comparison import Comparison
 from ..evaluation.contest import Contest
 from ..evaluation.frames import frame_of
 from ..evaluation.leaderboard import Leaderboard
-from .page import _bar, dress, environment, figure
+from .page import _bar, dress, environment
 from .pictures import View
 from .pictures.sheets import LARGEST, sheet
-from .run_page import run_of, sentence
+from .runs import run_of, sentence
+from .words import figure
 
 SHOWN, FIRST = 24, 5  # images, and rows, that a notebook shows of a model
+MOST = 30  # findings or entries that a notebook shows
 
 
 def fragment(comparison: Comparison) -> str:
     """Verdict, findings and figures as HTML with its styles inline: no script, nothing that leaks into the notebook."""
-    text: str = environment().get_template("fragment.html.j2").render(c=comparison)
+    text: str = environment().get_template("fragment.html.j2").render(c=comparison, most=MOST)
     return text
 
 
@@ -40,7 +42,13 @@ def run_fragment(model: Any) -> str:
 
 def leaderboard_fragment(board: Leaderboard) -> str:
     """The table of a leaderboard, for a notebook."""
-    text: str = environment().get_template("board_fragment.html.j2").render(b=board)
+    text: str = environment().get_template("board_fragment.html.j2").render(b=board, most=MOST)
+    return text
+
+
+def contest_fragment(found: Contest) -> str:
+    """The table of a contest, for a notebook."""
+    text: str = environment().get_template("contest_fragment.html.j2").render(b=found.board, k=found, most=MOST)
     return text
 
 

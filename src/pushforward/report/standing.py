@@ -59,9 +59,15 @@ def image_of(picture: Any, *, scale: float = 2.0) -> Any:
         raise InputError(f"a picture is an Altair chart or an image of Pillow, not {type(picture).__name__}")
     import vl_convert
 
-    spec = picture.to_dict()
-    png = vl_convert.vegalite_to_png({**spec, "config": {**LOOK, **spec.get("config", {})}}, scale=scale)
+    png = vl_convert.vegalite_to_png(_looked(picture.to_dict()), scale=scale)
     return Image.open(io.BytesIO(png)).convert("RGB")
+
+
+def _looked(spec: dict[str, Any]) -> dict[str, Any]:
+    """`spec` in the look, but for what it says itself; Altair says something of the view in every chart."""
+    own = spec.get("config", {})
+    parts = {key: {**LOOK.get(key, {}), **part} if isinstance(part, dict) else part for key, part in own.items()}
+    return {**spec, "config": {**LOOK, **parts}}
 
 
 def sheet_of(images: Any, *, columns: int = 10, scale: int = 4) -> Any:
@@ -107,9 +113,8 @@ def _svg(picture: Any, target: Path) -> None:
 
     if not hasattr(picture, "to_dict"):
         raise InputError(f"{target}: only charts can be written as .svg; choose a .png")
-    spec = picture.to_dict()
     with atomic_file(target) as temporary:
-        svg = vl_convert.vegalite_to_svg({**spec, "config": {**LOOK, **spec.get("config", {})}})
+        svg = vl_convert.vegalite_to_svg(_looked(picture.to_dict()))
         Path(temporary).write_text(svg, encoding="utf-8")
 
 
@@ -122,7 +127,10 @@ def _animation(frames: Sequence[Any], target: Path, *, scale: float, seconds: fl
         raise InputError(f"{target}: an animation needs at least one frame")
     if len({image.size for image in images}) != 1:
         sizes = sorted({image.size for image in images})
-        raise InputError(f"{target}: frames are of {len(sizes)} sizes, from {sizes[0]} to {sizes[-1]}; make them alike")
+        raise InputError(
+            f"{target}: frames are of {len(sizes)} sizes, from {sizes[0]} to {sizes[-1]}; "
+            "make them alike (marks beyond an axis widen a chart: mark_...(clip=True))"
+        )
     chosen = images[:: max(1, len(images) // 6)] + images[-1:]
     strip = Image.new("RGB", (chosen[0].width, sum(image.height for image in chosen)))
     top = 0

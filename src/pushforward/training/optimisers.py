@@ -149,5 +149,5 @@ OPTIMISERS: Mapping[str, Make] = MappingProxyType(
 def optimiser(name: str) -> Make:
     """What makes the optimiser of that name; an unknown name raises `InputError` with the known ones."""
     if name not in OPTIMISERS:
-        raise InputError(f"unknown optimiser {name!r}; choose one of {', '.join(OPTIMISERS)}")
+        raise InputError(f"unknown optimiser {name!r}; known: {', '.join(OPTIMISERS)}")
     return OPTIMISERS[name]

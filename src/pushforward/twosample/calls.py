@@ -55,7 +55,7 @@ def two_sample(
     """
     chosen = find_method(method)
     if chosen.test is None:
-        raise InputError(f"method {method!r} gives a distance but no test; known are {_having('test')}")
+        raise InputError(f"method {method!r} gives a distance but no test; known: {_having('test')}")
     check_options(chosen.test, method, options)
     if not 0.0 < alpha < 1.0:
         raise InputError(f"alpha must lie between 0 and 1, not {alpha}")
@@ -88,7 +88,7 @@ def distance(
     """
     chosen = find_method(method)
     if chosen.distance is None:
-        raise InputError(f"method {method!r} gives a test but no distance; known are {_having('distance')}")
+        raise InputError(f"method {method!r} gives a test but no distance; known: {_having('distance')}")
     check_options(chosen.distance, method, options)
     if not 0.0 < level < 1.0:
         raise InputError(f"level must lie between 0 and 1, not {level}")
@@ -107,7 +107,7 @@ def discrepancy(method: str, **options: Any) -> Statistic:
     """
     chosen = find_method(method)
     if chosen.statistic is None:
-        raise InputError(f"method {method!r} has no statistic to differentiate; known are {_having('statistic')}")
+        raise InputError(f"method {method!r} has no statistic to differentiate; known: {_having('statistic')}")
     check_options(chosen.statistic, method, options)
     return chosen.statistic(**options)
 

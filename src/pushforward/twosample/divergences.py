@@ -45,7 +45,7 @@ class Divergence:
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
-            raise InputError(f"unknown divergence {self.name!r}; known are {', '.join(NAMES)}")
+            raise InputError(f"unknown divergence {self.name!r}; known: {', '.join(NAMES)}")
         if not math.isfinite(self.order):
             raise InputError(f"the order of a divergence must be finite, not {self.order}")
         if self.name == "renyi" and self.order <= 0.0:

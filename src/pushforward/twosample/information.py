@@ -289,7 +289,7 @@ def _matrix(join: PairScore, g: Tensor, h: Tensor) -> Float[Tensor, "N N"]:
 
 def _check(bound: str, model: Any, critic: PairScore | None) -> None:
     if bound not in BOUNDS:
-        raise InputError(f"unknown bound {bound!r} of mutual information; choose one of {', '.join(BOUNDS)}")
+        raise InputError(f"unknown bound {bound!r} of mutual information; known: {', '.join(BOUNDS)}")
     own = isinstance(model, PairCritic) or (isinstance(model, str) and model == "pairs")
     if critic is None and not own and bound in ("infonce", "mine"):
         raise InputError(f"{bound} fits a critic of pairs of its own; leave model out, or take bound='nwj' or 'dv'")

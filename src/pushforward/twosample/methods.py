@@ -48,5 +48,5 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 def find_method(name: str) -> Method:
     """The row of `METHODS`; `InputError` for an unknown name."""
     if name not in METHODS:
-        raise InputError(f"unknown method {name!r}; known are {', '.join(METHODS)}")
+        raise InputError(f"unknown method {name!r}; known: {', '.join(METHODS)}")
     return METHODS[name]

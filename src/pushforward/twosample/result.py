@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -55,6 +55,24 @@ class TestResult:
     timings: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     __test__ = False  # pytest would collect it by its name
+
+    def __repr__(self) -> str:
+        return (
+            f"TestResult({self.method!r}, pvalue={self.pvalue:.4g}, statistic={self.statistic:.4g}, "
+            f"effect={self.effect}, n_x={self.n_x}, n_y={self.n_y}, permutations={self.permutations})"
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the decision, the null sample, the effect."""
+        from pushforward.report import card  # a result shows itself
+
+        return card(self)
+
+    def plot(self, what: str | None = None, **options: Any) -> Any:
+        """An Altair chart: "null", the statistic among its relabellings, or the "parts"; see `report.plot`."""
+        from pushforward.report import plot
+
+        return plot(self, what, **options)
 
     def detected(self, alpha: float = 0.05) -> bool:
         """Whether p <= alpha: the chance of a True for two sets of one distribution is at most alpha."""

@@ -53,7 +53,7 @@ def ridge_test(
     effect is the cross-fitted AUC with DeLong's interval; the witness the regression on all rows.
     """
     if statistic not in STATISTICS:
-        raise InputError(f"unknown statistic {statistic!r}; known are {', '.join(STATISTICS)}")
+        raise InputError(f"unknown statistic {statistic!r}; known: {', '.join(STATISTICS)}")
     started = time.perf_counter()
     with torch.no_grad():
         ridge, rows = _prepare(x, y, folds, landmarks, bandwidths, generator)

@@ -84,4 +84,4 @@ def _by_name(which: str, device: torch.device, download: bool) -> Encoder:
         return foreign.efficientnet(device)
     if Path(which).suffix.lower() in FILES:
         return foreign.of_file(Path(which), device)
-    raise InputError(f"encoder {which!r}: no such encoder; known: {', '.join(ENCODERS)}")
+    raise InputError(f"unknown encoder {which!r}; known: {', '.join(ENCODERS)}")

@@ -76,7 +76,7 @@ def text_encoder(which: str | Embed, columns: Sequence[str] = (), *, device: str
         return TextEncoder(name, _named(name, columns), which)
     name, _, rest = which.partition(":")
     if name != "minilm":
-        raise InputError(f"text encoder {which!r}: no such encoder; known: minilm:COLUMN,...")
+        raise InputError(f"unknown text encoder {which!r}; known: minilm:COLUMN,...")
     return TextEncoder(name, _named(name, columns or [part for part in rest.split(",") if part]), _minilm(device))
 
 

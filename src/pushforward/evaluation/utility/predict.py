@@ -77,7 +77,7 @@ def utility(
     """
     name = names[target] if names is not None else f"column {target}"
     if model not in MODELS:
-        raise InputError(f"model {model!r}: known are {', '.join(MODELS)}")
+        raise InputError(f"model {model!r}: known: {', '.join(MODELS)}")
     half = len(fake) // 2
     trained, tested = fake[:half], fake[half:]
     size = min(len(real_train), len(trained))

@@ -57,7 +57,7 @@ def check_decoder(name: str | None) -> None:
     """`InputError` for a decoder that there is not."""
     known = sorted({one for names in SUITS.values() for one in names})
     if name is not None and name not in known:
-        raise InputError(f"unknown decoder {name!r}; choose one of {', '.join(known)}, or leave it out")
+        raise InputError(f"unknown decoder {name!r}; known: {', '.join(known)}, or leave it out")
 
 
 def check_whole(**given: int | None) -> None:

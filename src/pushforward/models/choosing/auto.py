@@ -40,8 +40,8 @@ class Auto(Estimator):
     models: names of `models.NAMES` to try (`trees-40`: trees with leaves of 40 rows or more), or a mapping from names
         to estimators of one's own; by default those that suit the kind of data (`candidates.DEFAULT`).
     time_budget: seconds of fitting in all. Closed-form models take what they take; what is left is shared alike by
-        those that train. Judging comes on top: a few seconds for each. steps: of those that train, instead of time;
-        the same seed then chooses the same model.
+        those that train. Judging comes on top, a few seconds for each, and so do the coordinates of a table, which all
+        share. steps: of those that train, instead of time; the same seed then chooses the same model.
     share: of the rows, kept out to judge by, where `fit` is given no holdout. Half of them choose, and half give the
         closing figure. With fewer than 480 rows nothing can be judged: a copula is taken, and the sentence says so.
     device: of the models that have one. seed: of everything random.
@@ -102,6 +102,7 @@ class Auto(Estimator):
             dataset, held = split(dataset, self.share, FEWEST_HELD, seed=self.seed)
         watched, closing = held.split(0.5, seed=self.seed)
         bench = Bench(dataset, watched, closing, seed=self.seed)
+        candidates.prepare(tried, dataset)
         fitted: dict[str, Any] = {}
         judged: list[Judged] = []
         for name in candidates.in_order(tried):

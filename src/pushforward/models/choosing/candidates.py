@@ -15,6 +15,7 @@ import torch
 from ...data.dataset import Dataset, Kind
 from ...errors import InputError
 from ...training.progress import Reporter
+from .. import setup
 from ..drawing import rng
 
 SETTINGS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
@@ -74,7 +75,7 @@ def estimators(
     for name in names:
         if name not in SETTINGS and (name not in NAMES or name == "auto"):
             known = ", ".join(sorted({*NAMES, *SETTINGS} - {"auto"}))
-            raise InputError(f"model {name!r}: no such model to try; known: {known}")
+            raise InputError(f"unknown model {name!r}; known: {known}")
         family, settings = SETTINGS.get(name, (name, {}))
         cls = by_name(family)
         wanted = {"steps": steps, "device": device, "seed": seed}
@@ -96,6 +97,14 @@ def trains(model: Any) -> bool:
 def in_order(models: Mapping[str, Any]) -> list[str]:
     """First those that take the time they take, then those that share what is left."""
     return sorted(models, key=lambda name: trains(models[name]))
+
+
+def prepare(models: Mapping[str, Any], train: Dataset) -> None:
+    """Fit what all models of a table share, its coordinates, so that it takes of nobody's time."""
+    seeds = {model.seed for model in models.values() if trains(model) and hasattr(model, "seed")}
+    if train.kind == "table" and train.given is None:
+        for seed in seeds:
+            setup.encode(train, seed)
 
 
 def fit_within(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Bool, Float
@@ -57,6 +57,22 @@ class Front:
     points: Float[Tensor, "n d"]
     preferences: Float[Tensor, "n k"]
     dominated: Bool[Tensor, " n"]
+
+    def __repr__(self) -> str:
+        n, k = self.losses.shape
+        return f"Front({n - int(self.dominated.sum())} of {n} points on the front of {k} losses)"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how many points are on it, between which losses."""
+        from pushforward.report import card
+
+        return card(self)
+
+    def plot(self, **options: Any) -> Any:
+        """Two of its losses as an Altair chart; see `report.plot`. options: `names` of the losses."""
+        from pushforward.report import plot
+
+        return plot(self, **options)
 
     def hypervolume(self, reference: Sequence[float]) -> float:
         """Of the losses, see `hypervolume`."""

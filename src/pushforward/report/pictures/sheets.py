@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import io
 
-import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
+from ..thumbnails import laid_out, png, shrunk
 from .parts import Sheet
 
 LARGEST = 96  # pixels a side that a tile keeps, at most
@@ -24,31 +22,9 @@ def side_of(images: Tensor) -> int:
     largest = max(images.shape[2:])
     for side in (min(largest, LARGEST), *(s for s in SIDES if s < largest)):
         some = shrunk(images[:MEASURED], side)
-        if len(_png(laid_out(some, len(some)))) * TILES / max(1, len(some)) <= MOST_BYTES:
+        if len(png(laid_out(some, len(some)))) * TILES / max(1, len(some)) <= MOST_BYTES:
             return side
     return min(largest, SIDES[-1])
-
-
-def shrunk(images: Tensor, side: int) -> Tensor:
-    """uint8 `images` with at most `side` pixels a side, by averaging over areas."""
-    height, width = images.shape[2:]
-    ratio = min(1.0, side / max(height, width))
-    if ratio == 1.0:
-        return images
-    size = (max(1, round(height * ratio)), max(1, round(width * ratio)))
-    return interpolate(images.float(), size=size, mode="area").round().to(torch.uint8)
-
-
-def laid_out(images: Tensor, columns: int) -> Tensor:
-    """uint8 `(n, c, h, w)` row by row: `(c + 1, H, W)`, the last channel 255 on images and 0 in the gaps."""
-    n, c, h, w = images.shape
-    rows, gap = -(-n // columns), max(1, h // 14)
-    canvas = torch.zeros(c + 1, rows * (h + gap) - gap, columns * (w + gap) - gap, dtype=torch.uint8)
-    for k in range(n):
-        top, left = (k // columns) * (h + gap), (k % columns) * (w + gap)
-        canvas[:c, top : top + h, left : left + w] = images[k]
-        canvas[c, top : top + h, left : left + w] = 255
-    return canvas
 
 
 def sheet(images: Tensor, columns: int, alt: str, *, side: int, shown: int = SHOWN) -> Sheet:
@@ -57,14 +33,5 @@ def sheet(images: Tensor, columns: int, alt: str, *, side: int, shown: int = SHO
     tiles = shrunk(images.cpu(), side)
     canvas = laid_out(tiles, columns)
     scale = max(1.0, round(shown / max(tiles.shape[2:])))
-    uri = "data:image/png;base64," + base64.b64encode(_png(canvas)).decode("ascii")
+    uri = "data:image/png;base64," + base64.b64encode(png(canvas)).decode("ascii")
     return Sheet(uri, round(canvas.shape[2] * scale), alt)
-
-
-def _png(canvas: Tensor) -> bytes:
-    from PIL import Image
-
-    mode = "LA" if canvas.shape[0] == 2 else "RGBA"
-    buffer = io.BytesIO()
-    Image.fromarray(canvas.permute(1, 2, 0).contiguous().numpy(), mode).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()

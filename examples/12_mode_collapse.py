@@ -1,0 +1,62 @@
+"""
+Mode collapse and hopping, and five remedies side by side
+=========================================================
+
+Sixteen equal modes, sd 0.1, on a square. Against a plain critic the generator gives modes up, takes others, and reaches
+only some. Five others with the same networks, steps and rates, none tuned: here gradient penalties help, the rest
+not. A mode is reached when 2 % of the samples lie within 3 sd of it. Takes two minutes.
+"""
+
+# %%
+# The generator itself is watched, not its average: one of the ``terms`` sees every batch, and gives a loss of zero.
+import altair as alt
+import numpy as np
+import polars as pl
+import torch
+
+from pushforward.data.toys import toy
+from pushforward.models import GAN
+from pushforward.report import FAKE, REAL, save_picture
+
+STEPS = 800  # 8 in the tests
+FRAMES = 40  # 2 in the tests
+GAMES = {
+    "plain": ("ns", "none"),
+    "packing, 4 rows": ("ns", "pack:4"),
+    "minibatch deviation": ("ns", "minibatch-std"),
+    "R1 + R2": ("ns", "r1+r2"),
+    "pairing, R1 + R2": ("rpgan", "r1+r2"),
+    "no critic: energy": ("energy", None),
+}
+SMALL = {"batch_size": 128, "width": 64, "depth": 1, "learning_rate": 2e-3, "seed": 0}
+square = toy("square")
+x = square.sample(5000, torch.Generator().manual_seed(0))
+seen = {}
+for name, (objective, words) in GAMES.items():
+    batches = []
+    watch = lambda data, fake, into=batches: into.append(fake.detach()) or fake.new_zeros(())  # noqa: E731
+    GAN(objective, regularise=words, steps=STEPS, **SMALL, terms={"watch": watch}).fit(x, progress=False)
+    seen[name] = [(batch * x.std(0) + x.mean(0)).numpy() for batch in batches]
+
+# %%
+# A frame shows the samples of five steps.
+axes = {"scale": alt.Scale(domain=[-4, 4]), "axis": None}
+rings = alt.Chart(pl.DataFrame(square.modes.numpy(), schema=["x", "y"])).mark_point(size=110, filled=False, color=REAL)
+
+
+def panel(name: str, step: int) -> alt.LayerChart:
+    fake = np.concatenate(seen[name][max(0, step - 5) : step])
+    near = np.linalg.norm(fake[:, None] - square.modes.numpy(), axis=2) < 3 * square.sigma
+    dots = alt.Chart(pl.DataFrame(fake, schema=["x", "y"])).mark_circle(size=9, color=FAKE, clip=True)
+    title = alt.Title(f"{name}: {(near.mean(0) >= 0.02).sum()} of 16", fontSize=13)
+    both = alt.layer(rings, dots, title=title).properties(width=230, height=230)
+    return both.encode(x=alt.X("x:Q", **axes), y=alt.Y("y:Q", **axes))
+
+
+def frame(step: int) -> alt.ConcatChart:
+    title = alt.Title(f"Modes reached at step {step}", subtitle="circles: the data's modes; dots: samples")
+    return alt.concat(*(panel(name, step) for name in GAMES), columns=3, title=title)
+
+
+steps = sorted({max(5, round(STEPS * (k / FRAMES) ** 1.5)) for k in range(1, FRAMES + 1)})
+save_picture([frame(step) for step in steps], "12_mode_collapse.gif", scale=1, seconds=8)
