@@ -18,7 +18,7 @@ from scipy.stats import laplace, norm
 import pushforward as pf
 from pushforward.report import FAKE, REAL, SERIES, save_picture
 
-REPEATS = 60  # 5 in the tests
+REPEATS = 100  # 5 in the tests
 ROWS = [50, 100, 200, 400, 800]  # [50, 100] in the tests
 POWERS = {"mean": 1, "mean square": 2, "mean fourth power": 4}
 rng = np.random.default_rng(0)

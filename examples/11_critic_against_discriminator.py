@@ -4,7 +4,7 @@ A discriminator saturates, a critic of bounded slope does not
 
 Put data and model far apart. The best discriminator :math:`p/(p + q)` is a cliff: flat at 0 wherever there is a sample
 of the model, so nothing says which way to go, and 2 JSD stays near its bound, 2 log 2, however far apart they are. The
-best 1-Lipschitz critic climbs at slope 1 from model to data, and its gap is the distance :math:`W_1 = |m_0 - m_1|` itself.
+best 1-Lipschitz critic climbs at slope 1 from model to data, and its gap is :math:`W_1 = |m_0 - m_1|` itself.
 """
 
 # %%

@@ -33,7 +33,7 @@ for field, name in {"score-difference": "score difference", "drift": "drifting f
 # %%
 # A frame: the data (blue), the particles (vermilion), and the whole way of forty of them so far.
 axes = {axis: alt.Scale(domain=[-1.6, 1.6]) for axis in "xy"}
-x, y = (alt.X("x", scale=axes["x"], title=None), alt.Y("y", scale=axes["y"], title=None))
+x, y = (alt.X("x", scale=axes["x"]), alt.Y("y", scale=axes["y"]))
 
 
 def rows(points: torch.Tensor, **more) -> alt.Chart:

@@ -45,7 +45,7 @@ def panel(name: str, y_hat: torch.Tensor) -> alt.Chart:
     off = float((y_hat - goal).norm(dim=1).mean() / spread)
     rows = pl.DataFrame({"x": y_hat[:, 0], "y": y_hat[:, 1], "x2": goal[:, 0], "y2": goal[:, 1]})
     scale = {axis: alt.Scale(domain=[float(c) - 3.6, float(c) + 3.6]) for axis, c in zip("xy", b.mean(0), strict=True)}
-    base = alt.Chart(rows).encode(alt.X("x", scale=scale["x"], title=None), alt.Y("y", scale=scale["y"], title=None))
+    base = alt.Chart(rows).encode(alt.X("x", scale=scale["x"]), alt.Y("y", scale=scale["y"]))
     chart = base.mark_rule(color="#b9c0ca", clip=True).encode(x2="x2", y2="y2")
     chart += base.mark_circle(color=REAL, size=16, clip=True).encode(x="x2", y="y2")
     chart += base.mark_circle(color=FAKE, size=16, clip=True)

@@ -42,8 +42,8 @@ print(
 def field(values: torch.Tensor, name: str, ends: list[float], colour: str) -> alt.Chart:
     cells = pl.DataFrame({"x": x - STEP / 2, "x2": x + STEP / 2, "y": y - STEP / 2, "y2": y + STEP / 2})
     shade = alt.Scale(domain=ends, range=["white", colour], interpolate="rgb", clamp=True)
-    across = alt.X("x", scale=alt.Scale(domain=[-1.5, 2.5]), axis=alt.Axis(grid=False, tickCount=5), title=None)
-    up = alt.Y("y", scale=alt.Scale(domain=[-1.1, 1.6]), axis=alt.Axis(grid=False, tickCount=5), title=None)
+    across = alt.X("x", scale=alt.Scale(domain=[-1.5, 2.5]), axis=alt.Axis(grid=False, tickCount=5))
+    up = alt.Y("y", scale=alt.Scale(domain=[-1.1, 1.6]), axis=alt.Axis(grid=False, tickCount=5))
     chart = alt.Chart(cells.with_columns(value=values.numpy())).mark_rect().properties(width=320, height=216)
     return chart.encode(across, up, x2="x2", y2="y2", color=alt.Color("value", scale=shade, title=name))
 

@@ -47,6 +47,6 @@ for name, points in sets.items():
     head = alt.Title(f"{name}: {stray.mean():.1%} stray", fontSize=13, fontWeight="normal")
     chart = alt.Chart(pl.DataFrame(points[:1500], ["x", "y"]), title=head, width=260, height=260)
     chart = chart.mark_circle(size=10, opacity=0.6, clip=True, color=REAL if name == "data" else FAKE)
-    panels.append(chart.encode(alt.X("x", scale=axis, title=None), alt.Y("y", scale=axis, title=None)))
+    panels.append(chart.encode(alt.X("x", scale=axis), alt.Y("y", scale=axis)))
 title = "With a critic's guidance fewer samples stray from the modes"
 save_picture(alt.hconcat(*panels).properties(title=title), "22_discriminator_guidance.png")

@@ -216,6 +216,7 @@ def _csv(path: Path, *, seed: int, rows: int = ROWS) -> None:
 
 FILES: Mapping[str, Callable[[Path], Any]] = {
     "diamonds.csv": partial(_csv, seed=0),
+    "data.csv": partial(_csv, seed=0),
     "diamonds.parquet": lambda path: _diamonds().write_parquet(path),
     **{f"{name}.csv": partial(_csv, seed=i, rows=150) for i, name in enumerate(("real", "fake", "train", "holdout"))},
     **{f"{name}.csv": partial(_csv, seed=5 + i, rows=150) for i, name in enumerate("abc")},
