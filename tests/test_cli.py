@@ -165,11 +165,9 @@ def test_sparkline() -> None:
 
 @pytest.mark.parametrize("kind", ["points", "images", "table"])
 def test_demo(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of it but for the size: 3 steps, and of the diamonds the first 4,000."""
+    """All of it but for the size: 3 steps, and at most 4,000 rows."""
     read = sources.read
-    monkeypatch.setattr(sources, "read", lambda source: read(source).take(torch.arange(4000)))
-    if kind != "table":
-        monkeypatch.setattr(sources, "read", read)
+    monkeypatch.setattr(sources, "read", lambda source: read(source).take(torch.arange(min(4000, len(read(source))))))
     out = tmp_path / "demo"
     assert main(["demo", "--kind", kind, "--out", str(out), "--steps", "3"]) == 0
     assert str(out / "report.html") in capsys.readouterr().out.replace("\n", "")
