@@ -1,10 +1,12 @@
 """Commands beyond fit, sample and compare: filling, refining, encoding, asking of any model."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from pushforward.cli import main
 from pushforward.data import sources
@@ -151,3 +153,20 @@ def test_guidance_belongs_to_diffusions(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(draw) == 0
     assert main(["sample", str(run), "-n", "6", "--refine", "mh", "--out", str(tmp_path / "t.npy")]) == 2
     assert "no critic" in " ".join(capsys.readouterr().err.split())
+
+
+def test_images_without_a_gpu_are_trained_for_minutes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default steps for images that take convolutions would be hours; whoever says how long is not overruled."""
+    from pushforward.cli import work
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(work, "SOME_MINUTES", 1.0)
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).integers(0, 256, (60, 20, 20), dtype=np.uint8))
+    words = ["fit", str(tmp_path / "images.npy"), "--kind", "images"]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 0
+    assert "No GPU here: training for about 0 minutes" in capsys.readouterr().err
+    assert json.loads((tmp_path / "run" / "model.json").read_text())["parameters"]["time_budget"] == 1.0
+    assert main([*words, "--out", str(tmp_path / "short"), "--steps", "2"]) == 0
+    assert "No GPU" not in capsys.readouterr().err

@@ -78,17 +78,17 @@ def judged(
 
 
 def test_the_simplest_of_those_that_cannot_be_told_apart() -> None:
-    """2 sqrt(.01^2 + .01^2) = .0283: what is .02 worse is as good, and what is .03 worse is not."""
+    """sqrt(.01^2 + .01^2) = .0141: what is .01 worse is as good, and what is .02 worse is not."""
     best = judged("large", 0.52, numbers=1000)
-    assert choose([best, judged("small", 0.54)]) == 1
-    assert choose([best, judged("small", 0.55)]) == 0
+    assert choose([best, judged("small", 0.53)]) == 1
+    assert choose([best, judged("small", 0.54)]) == 0
     assert choose([best, judged("small", 0.53, refused="it copies")]) == 0
     assert choose([best, judged("small", 0.53, lost=0.05)]) == 0  # it lost a twentieth of the data
     assert choose([judged("a", 0.5, refused="no"), Judged("b", 0.0, 0, refused="failed")]) is None
-    told = sentence([best, judged("small", 0.54), judged("far", 0.9)], 1)
+    told = sentence([best, judged("small", 0.53), judged("far", 0.9)], 1)
     assert told == (
-        "Of 3 models small was chosen: an AUC of 0.540 (0.520 to 0.560) against rows that none was shown, not above "
-        "that of large (0.520 (0.500 to 0.540)) beyond chance, and simpler; then far 0.900."
+        "Of 3 models small was chosen: an AUC of 0.530 (0.510 to 0.550) against rows that none was shown, within a "
+        "standard error of that of large (0.520 (0.500 to 0.540)), and simpler; then far 0.900."
     )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 ANY = "any"  # --given any: whatever is there, learned by the imputer
 OF_AUTO = {"seed", "time_budget"}  # what may be said of how to train, and a table still be given to several models
+SOME_MINUTES = 300.0  # seconds of training, where the default steps would take hours
 AUDITED = 0.2  # share held out for --until where --holdout says nothing
 
 
@@ -33,6 +34,17 @@ def clear_run(path: Path) -> None:
     if not path.is_dir() or (any(path.iterdir()) and not any((path / name).exists() for name in ours)):
         raise InputError(f"{path}: is not a run folder, so --force will not remove it; choose another --out")
     shutil.rmtree(path)
+
+
+def _takes_hours(dataset: Dataset, named: Mapping[str, Any]) -> bool:
+    """Whether the default number of steps is one for a GPU, and there is none: images that take convolutions."""
+    import torch
+
+    from ..models.networks import TINY
+
+    here = str(named.get("device", "auto"))
+    on_cpu = here == "cpu" or (here == "auto" and not torch.cuda.is_available())
+    return on_cpu and dataset.kind == "images" and dataset.values[0].numel() > TINY
 
 
 def fit_run(
@@ -105,8 +117,16 @@ def fit_run(
     if holdout > 0 and to is not None:
         more["to"], other = more["to"].split(holdout, seed=parameters["seed"])
         parts |= {"to-train": more["to"], "to-holdout": other}
-    estimator = family(**named)
     leads = os.environ.get("RANK", "0") == "0"  # under torchrun one process writes and speaks for all
+    if model == "gan" and not named.keys() & {"steps", "time_budget", "until"} and _takes_hours(dataset, named):
+        named["time_budget"] = SOME_MINUTES
+        if leads:
+            terminal(stderr=True).print(
+                f"No GPU here: training for about {SOME_MINUTES / 60:.0f} minutes; --time-budget SECONDS or --steps N "
+                "for more.",
+                highlight=False,
+            )
+    estimator = family(**named)
     if force and not resume and leads:
         clear_run(out)
     try:

@@ -5,9 +5,10 @@ would at one model that is trained). Of each model fresh samples are held agains
 AUC of the best is its figure. `copying` looks for training rows among the same samples.
 
 *The choice.* A model that copies, or could not be fitted, is out. Of the others let a be the one with the lowest AUC.
-All that are not worse beyond chance, AUC - AUC_a <= 2 sqrt(se^2 + se_a^2), and have not lost more of the data, are as
-good for all these rows can tell; of them the simplest is taken: the one with the fewest learned numbers. The errors of
-two models on the same rows agree in part, so that the limit is a wide one.
+All within one standard error of it, AUC - AUC_a <= sqrt(se^2 + se_a^2), that have not lost more of the data, are as
+good for all these rows can tell; of them the simplest is taken: the one with the fewest learned numbers (the rule by
+which trees are pruned, Breiman et al. 1984). The errors of two models on the same rows agree in part, so that the limit
+is a wide one.
 
 *The closing figure* is of the chosen model, by the closing rows, which were used for nothing before: neither to train,
 nor to judge, nor to look for copies. So the luck by which it may have won has no part in it.
@@ -29,7 +30,7 @@ from ..watching import MOST_FAKES
 from .candidates import Attempt, numbers
 from .copying import Copies, look
 
-TIED = 2.0  # standard errors
+TIED = 1.0  # standard errors
 
 
 @final
@@ -135,7 +136,7 @@ def sentence(judged: Sequence[Judged], chosen: int) -> str:
     if best == chosen:
         told += ", the lowest"
     else:
-        told += f", not above that of {judged[best].model} ({_span(judged[best])}) beyond chance, and simpler"
+        told += f", within a standard error of that of {judged[best].model} ({_span(judged[best])}), and simpler"
     rest = [
         f"{other.model} {_figure(other):.3f}"
         for k, other in sorted(enumerate(judged), key=lambda item: item[1].auc or 1.0)
