@@ -36,17 +36,6 @@ def test_any_setting_reaches_the_model(line: Path, tmp_path: Path, capsys: pytes
     assert not (tmp_path / "no").exists()
 
 
-def test_a_model_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models", "vae"]) == 0
-    told = capsys.readouterr().out
-    assert "latent_size" in told
-    assert "beta=1.0" in told
-    assert main(["models", "vae", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["settings"]["beta"] == 1.0
-    assert main(["models", "var"]) == 2
-    assert "known:" in capsys.readouterr().err
-
-
 def test_the_mean_likelihood_is_told(line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of a Gaussian at maximum likelihood: -1/2 ln det(2 pi e S) exactly."""
     run, out = tmp_path / "gaussian", tmp_path / "rows.npy"

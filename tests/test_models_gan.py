@@ -18,7 +18,7 @@ from sklearn.base import clone
 from pushforward import links, objectives
 from pushforward.data import sources
 from pushforward.errors import InputError
-from pushforward.models import GAN, describe_run, load
+from pushforward.models import GAN, SimCLR, describe_run, load
 from pushforward.training import checkpoint
 from pushforward.training.diagnose import TrainingDiverged
 from pushforward.training.progress import Event
@@ -548,3 +548,32 @@ def test_networks_of_ones_own(points: np.ndarray, tmp_path: Path) -> None:
         GAN(networks=wrong_generator, **options).fit(points, progress=False)
     with pytest.raises(InputError, match="cannot be rebuilt"):
         GAN(networks=networks, **options).fit(points, out=tmp_path / "run", progress=False)
+
+
+def test_a_run_can_be_watched_without_noticing() -> None:
+    """`Event.sample` draws from the average or from the generator as it is, by one noise; the run is as without."""
+    x = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+    small = {"steps": 8, "batch_size": 16, "width": 8, "seed": 0, "device": "cpu"}
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def watch(event: Event) -> None:
+        if event.kind == "log":
+            assert event.sample is not None
+            seen.append((event.sample(5), event.sample(5, averaged=False)))
+            np.testing.assert_array_equal(event.sample(5), seen[-1][0])
+
+    watched = GAN(**small).fit(x, progress=watch)
+    plain = GAN(**small).fit(x, progress=False)
+    np.testing.assert_array_equal(watched.sample(20, seed=1), plain.sample(20, seed=1))
+    assert len(seen) == 8
+    assert seen[0][0].shape == (5, 2)
+    assert not np.array_equal(seen[0][1], seen[-1][1])
+    np.testing.assert_array_equal(seen[-1][0], watched.sample(5, seed=0))  # the last average is the model
+
+
+def test_what_draws_nothing_has_nothing_to_watch() -> None:
+    seen: list[object] = []
+    x = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+    SimCLR(steps=2, batch_size=16, width=8, seed=0).fit(x, progress=lambda event: seen.append(event.sample))
+    assert seen
+    assert not any(seen)

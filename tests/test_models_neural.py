@@ -163,6 +163,8 @@ class Counting(nn.Module):
 class Plain:
     """A codec that leaves rows as they are."""
 
+    kind = "points"
+
     @staticmethod
     def expand(rows: Tensor) -> Tensor:
         return rows

@@ -34,7 +34,7 @@ def test_type_one_error_under_optional_stopping(make: Callable[..., SequentialTe
         g, test = torch.Generator().manual_seed(seed), make(seed=seed)
         for step in range(8):
             x, y = batch(g, 5 + step % 3, 6)
-            if test.update(x + step, y + step).rejected(0.1):
+            if test.update(x + step, y + step).detected(0.1):
                 rejections += 1
                 break
     assert rejections <= 66
@@ -46,7 +46,7 @@ def test_power_on_a_shift(make: Callable[..., SequentialTest]) -> None:
     streams; a valid test without power does so with probability 1e-15."""
     for seed in range(5):
         g, test = torch.Generator().manual_seed(seed), make(seed=seed)
-        assert any(test.update(*batch(g, 10, 10, 0.5)).rejected(0.001) for _ in range(60))
+        assert any(test.update(*batch(g, 10, 10, 0.5)).detected(0.001) for _ in range(60))
         assert test.state.log_wealth > 5.0
 
 
@@ -109,8 +109,8 @@ def test_wealth_never_overflows_and_is_never_lost(make: Callable[..., Sequential
 def test_evidence_reads() -> None:
     state = Evidence().after(math.log(50.0), 3, 4).after(-1.0, 1, 0)
     assert state.pvalue == pytest.approx(0.02)
-    assert state.rejected(0.05)
-    assert not state.rejected(0.01)
+    assert state.detected(0.05)
+    assert not state.detected(0.01)
     assert state.wealth == pytest.approx(math.exp(-1.0))
     assert (state.seen_x, state.seen_y, state.updates) == (4, 4, 2)
     assert Evidence().pvalue == 1.0
@@ -143,8 +143,8 @@ def test_any_classifier() -> None:
         x = rng.choice([-1.0, 1.0], size=(60, 2)) + 0.1 * rng.normal(size=(60, 2))
         y = rng.normal(size=(60, 2))
         state, blind = test.update(x, y), line.update(x, y)
-    assert state.rejected(1e-4)
-    assert not blind.rejected(1e-4)
+    assert state.detected(1e-4)
+    assert not blind.detected(1e-4)
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))

@@ -83,8 +83,8 @@ def fit(
         typer.Option(
             "--model",
             rich_help_panel=MODEL,
-            help="What to fit, by its name (see `models`). By default gan; for a table, unless more is said of the "
-            "training, auto: the best of several.",
+            help="What to fit, by its name (see `models`). By default auto for a table (the best of several), "
+            "flow-matching for points, gan for images; gan, where an option is of games.",
         ),
     ] = None,
     objective: Annotated[
@@ -329,32 +329,20 @@ def explain(name: str, *, as_json: bool) -> None:
     import inspect
 
     from ..models import WHAT, by_name
+    from .settings import lead, meanings
 
     family = by_name(name)
     defaults = {one: p.default for one, p in inspect.signature(family).parameters.items()}
+    said = meanings(family)
     if as_json:
-        print(json.dumps({"name": name, "is": WHAT[name], "settings": defaults}, indent=2, default=str))
+        told = {"name": name, "is": WHAT[name], "settings": defaults, "meanings": said}
+        print(json.dumps(told, indent=2, default=str))
         return
     console = terminal()
-    told = "\n\n".join(map(_flowing, inspect.cleandoc(family.__doc__ or "").replace("`", "").split("\n\n")))
     console.print(f"{name}: {WHAT[name]}", style="bold", highlight=False, markup=False)
-    console.print(told, highlight=False, markup=False)
-    said = ", ".join(f"{one}={json.dumps(value, default=str)}" for one, value in defaults.items())
-    console.print(f"Settings, for fit --set NAME=VALUE: {said}", highlight=False, markup=False)
-
-
-def _flowing(paragraph: str) -> str:
-    """The lines of a docstring's paragraph joined, for the terminal to break; a list of entries, each indented from its
-    second line on, keeps one line an entry."""
-    lines = paragraph.split("\n")
-    entries = any(line.startswith("  ") for line in lines)
-    told = lines[:1]
-    for line in lines[1:]:
-        if entries and not line.startswith(" "):
-            told.append(line)
-        else:
-            told[-1] += " " + line.strip()
-    return "\n".join(told)
+    console.print(f"{lead(family)}\n", highlight=False, markup=False)
+    rows = {one: {"default": json.dumps(value, default=str), "means": said[one]} for one, value in defaults.items()}
+    print_rows("Settings, for fit --set NAME=VALUE", rows, as_json=False)
 
 
 @app.command()

@@ -200,7 +200,8 @@ def print_comparison(result: Comparison, *, written: Sequence[Path] = ()) -> Non
     different = [column for column in result.columns if column.pvalue_adjusted <= result.alpha]
     if different:
         names = ", ".join(f"{column.name} ({column.statistic:.3g})" for column in different[:8])
-        console.print(f"{len(different)} of {len(result.columns)} columns differ: {names}", highlight=False)
+        alone = "Looked at by themselves, " if "columns" in absent else ""
+        console.print(f"{alone}{len(different)} of {len(result.columns)} columns differ: {names}", highlight=False)
     elif result.columns:
         console.print(f"No single column of {len(result.columns)} was found to differ.", highlight=False)
     if result.regions:

@@ -45,6 +45,18 @@ def attach(data: str, dataset: Dataset, words: Sequence[str] | None) -> tuple[Da
     return replace(found, path=None), None
 
 
+def as_written(data: str, dataset: Dataset) -> Dataset:
+    """Rows with what was written with them (`data.writing`): the classes of images, or a file beside; else as is."""
+    from ..data.writing import conditions_beside
+    from ..evaluation.encoders.labels import labels_of
+
+    if dataset.kind == "table" or dataset.given is not None:
+        return dataset
+    if (beside := conditions_beside(Path(data))) is not None:
+        return attach(data, dataset, [str(beside)])[0]
+    return attach(data, dataset, [LABEL])[0] if labels_of(data) is not None else dataset
+
+
 def labels(name: str, family: type, data: str, dataset: Dataset, word: str) -> Any:
     """What `fit` takes as labels: a column of a table, a file of labels, or `label` for the classes of DATA itself."""
     from ..models.given import read_file

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 from typer.core import TyperGroup
@@ -97,9 +99,28 @@ def terminal(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     told = Console(stderr=stderr)
-    if told.is_terminal or "COLUMNS" in os.environ:
+    if told.is_terminal:
         return told
-    return Console(stderr=stderr, width=WHOLE)
+    width = None if "COLUMNS" in os.environ else WHOLE
+    return Console(stderr=stderr, width=width, file=cast(IO[str], _Trimmed(sys.stderr if stderr else sys.stdout)))
+
+
+class _Trimmed(io.TextIOBase):
+    """Text on its way to a file: tables without the blanks that fill their last column."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.to = file
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self.to.encoding
+
+    def write(self, text: str) -> int:
+        self.to.write(re.sub(r"[ \t]+(?=\n)", "", text))
+        return len(text)
+
+    def flush(self) -> None:
+        self.to.flush()
 
 
 def command_line() -> str:

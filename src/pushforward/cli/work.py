@@ -47,6 +47,17 @@ def _takes_hours(dataset: Dataset, named: Mapping[str, Any]) -> bool:
     return on_cpu and dataset.kind == "images" and dataset.values[0].numel() > TINY
 
 
+def _begun(out: Path) -> str | None:
+    """The name of the model that the run in `out` is of; None where that has none, or none was begun."""
+    from ..models import NAMES, by_name
+    from ..models.folder import MODEL, read_model
+
+    if not (out / MODEL).is_file():
+        return None
+    begun = read_model(out)["class"]
+    return next((name for name in NAMES if by_name(name).__name__ == begun), None)
+
+
 def fit_run(
     data: str,
     out: Path,
@@ -72,11 +83,17 @@ def fit_run(
 
     named = {name: value for name, value in parameters.items() if value is not None}
     source: Any = data
-    if model is None:
+    if model is None and resume and (begun := _begun(out)) is not None:
+        model = begun
+    elif model is None:
         model = "gan"
-        if given is None and to is None and set(named) <= OF_AUTO:
+        known = set(by_name("flow-matching").parameter_names())
+        if given is None and to is None and set(named) <= known:
             source = sources.read(data, kind=kind, columns=columns)
-            model = "auto" if source.kind == "table" else "gan"
+            if source.kind == "points" and _set(settings) <= known:
+                model = "flow-matching"
+            elif source.kind == "table" and set(named) <= OF_AUTO:
+                model = "auto"
     if given == [ANY] and model in ("gan", "imputer"):
         model, given = "imputer", None
     family = by_name(model)
@@ -156,6 +173,11 @@ def fit_run(
     return 0
 
 
+def _set(said: Sequence[str] | None) -> set[str]:
+    """The names in `["latent_size=8", ...]`."""
+    return {one.partition("=")[0].strip().replace("-", "_") for one in said or ()}
+
+
 def _settings(said: Sequence[str] | None, model: str, family: Any) -> dict[str, Any]:
     """`["latent_size=8", "decoder=bernoulli"]` as constructor arguments: JSON values, or else plain words."""
     found: dict[str, Any] = {}
@@ -206,7 +228,7 @@ def sample_run(
     model = load(run)
     if not hasattr(model, "sample_dataset"):
         raise InputError(f"{run}: a {type(model).__name__} draws nothing; encode by it, or fit another model")
-    more = _refinement(run, refine, real)
+    more = _refinement(model, run, refine, real)
     with warnings.catch_warnings():  # they are in the report
         warnings.simplefilter("ignore")
         asked = words.asked(model, given)
@@ -227,7 +249,7 @@ def sample_run(
     terminal().print(f"Wrote {len(dataset):,} samples to {out}.", highlight=False)
 
 
-def _refinement(run: Path, refine: str | None, real: str | None) -> dict[str, Any]:
+def _refinement(model: Any, run: Path, refine: str | None, real: str | None) -> dict[str, Any]:
     """What `sample` takes for --refine and --real."""
     from ..data import sources
     from ..models.refine import held_out
@@ -238,4 +260,7 @@ def _refinement(run: Path, refine: str | None, real: str | None) -> dict[str, An
             raise InputError("--real calibrates the critic that refines; give --refine NAME, or leave it out")
         return {}
     method(refine)  # an unknown one is told before anything is read
-    return {"refine": refine, "real": held_out(run) if real is None else sources.read(real)}
+    rows = held_out(run) if real is None else sources.read(real)
+    if rows is not None and getattr(model, "network_", {}).get("given"):
+        rows = words.as_written(real or str(rows.path), rows)
+    return {"refine": refine, "real": rows}

@@ -1,4 +1,9 @@
-"""Datasets to files, with how they were made, and back to the kind of object the user brought."""
+"""Datasets to files, with how they were made, and back to the kind of object the user brought.
+
+What is given with the rows (`Dataset.given`) goes where `--given` finds it again: labels of images into folders, one
+for each class, and into an `.npz` as its array `labels`; vectors into an `.npz` as `given`; anything else into a file
+beside, FILE.given.csv or FILE.given.npy, row by row.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +28,8 @@ _BY_KIND = {
     "points": (".npy", ".npz", ".csv", ".tsv", ".parquet"),
     "images": ("a folder", ".zip", ".npz", ".npy", ".png (one sheet)"),
 }
+_SUFFIX = {"table": ".csv", "points": ".npy"}  # of what is given, in a file of its own
+_NOT_IN_NAMES = set('/\\:*?"<>|\0\n\r\t')  # of a folder, on any system
 _BESIDE = (".csv", ".tsv", ".npy")  # these have no room for the record
 
 
@@ -44,11 +51,15 @@ def write(
     record = make_record(made_by, kind=dataset.kind, synthetic=synthetic)
     writer = _writer(dataset, ending, dump(record), path)
     beside = sidecar(path) if ending in _BESIDE else None
-    for target in (path, beside):
+    apart = _apart(dataset, ending)
+    conditions = None if apart is None else _conditions(path, apart.kind)
+    for target in (path, beside, conditions):
         if target is not None and target.exists() and not force:
             raise InputError(
                 f"{target}: already exists; give --force (force=True) to replace it, or choose another name"
             )
+    if apart is not None and conditions is not None:
+        write(apart, conditions, made_by=made_by, force=force, synthetic=synthetic)
     if writer is None:
         _write_folder(dataset, path, dump(record))
         return
@@ -60,6 +71,43 @@ def write(
         temporary.write_bytes(content.getbuffer())
     if beside is not None:
         write_sidecar(path, record)
+
+
+def conditions_beside(path: Path) -> Path | None:
+    """The file of what is given with the rows of `path`, where one was written."""
+    return next((found for kind in _SUFFIX if (found := _conditions(path, kind)).is_file()), None)
+
+
+def _conditions(path: Path, kind: str) -> Path:
+    return path.with_name(f"{path.name}.given{_SUFFIX[kind]}")
+
+
+def classes(dataset: Dataset) -> list[str] | None:
+    """The class of each row, where what is given is one column of categories; else None."""
+    given = dataset.given
+    if given is None or given.kind != "table" or len(given.values.columns) != 1 or not len(dataset):
+        return None
+    column = given.values.to_series()
+    numbers = column.dtype.is_float() or column.dtype.is_temporal() or column.dtype.is_nested()
+    return None if numbers or column.null_count() else column.cast(pl.String).to_list()
+
+
+def _folders(dataset: Dataset) -> list[str] | None:
+    """Names of folders for the classes of images; None where there are none, or where one cannot name a folder."""
+    names = classes(dataset)
+    if names is None or any(not name or name[0] in ". " or set(name) & _NOT_IN_NAMES for name in set(names)):
+        return None
+    return names
+
+
+def _apart(dataset: Dataset, ending: str) -> Dataset | None:
+    """What is given with the rows, where the file itself has no place for it."""
+    given = dataset.given
+    if given is None or not len(dataset):
+        return None
+    if ending == ".npz":
+        return None if classes(dataset) is not None or given.kind == "points" else given
+    return None if dataset.kind == "images" and ending in ("", ".zip") and _folders(dataset) is not None else given
 
 
 def _writer(dataset: Dataset, ending: str, record: str, path: Path) -> Callable[[IO[bytes]], None] | None:
@@ -74,7 +122,7 @@ def _writer(dataset: Dataset, ending: str, record: str, path: Path) -> Callable[
             return lambda file: np.save(file, _array(dataset), allow_pickle=False)
         case (("points" | "images"), ".npz"):
             key = "images" if dataset.kind == "images" else "x"
-            named: dict[str, Any] = {key: _array(dataset), KEY: np.array(record)}
+            named: dict[str, Any] = {key: _array(dataset), KEY: np.array(record)} | _arrays_given(dataset)
             return lambda file: np.savez_compressed(file, **named)
         case "images", ".zip":
             return lambda file: _write_zip(dataset, file, record)
@@ -85,6 +133,14 @@ def _writer(dataset: Dataset, ending: str, record: str, path: Path) -> Callable[
             return None
     fit = ", ".join(_BY_KIND[dataset.kind])
     raise InputError(f"{path}: the ending {ending or '(none)'!r} does not fit {dataset.kind}; use {fit}")
+
+
+def _arrays_given(dataset: Dataset) -> dict[str, np.ndarray]:
+    """What is given, as arrays of an .npz: whole numbers or text, or vectors."""
+    if (names := classes(dataset)) is not None and dataset.given is not None:
+        column = dataset.given.values.to_series()
+        return {"labels": column.to_numpy() if column.dtype.is_integer() else np.array(names)}
+    return {"given": _array(dataset.given)} if dataset.given is not None and dataset.given.kind == "points" else {}
 
 
 def to_container(dataset: Dataset) -> Any:
@@ -140,17 +196,22 @@ def _write_zip(dataset: Dataset, file: IO[bytes], record: str) -> None:
 
 
 def _write_folder(dataset: Dataset, path: Path, record: str) -> None:
-    if path.exists() and (not path.is_dir() or any(f.suffix.lower() not in pictures.ENDINGS for f in path.iterdir())):
+    if path.exists() and (
+        not path.is_dir() or any(f.is_file() and f.suffix.lower() not in pictures.ENDINGS for f in path.rglob("*"))
+    ):
         raise InputError(f"{path}: holds more than images, so it is not replaced; choose another folder")
     with atomic_folder(path) as temporary:
         for name, content in _pngs(dataset, record):
+            (temporary / name).parent.mkdir(exist_ok=True)
             (temporary / name).write_bytes(content)
 
 
 def _pngs(dataset: Dataset, record: str) -> Any:
     values = dataset.values.cpu().numpy()
     digits = max(6, len(str(len(values))))
-    return ((f"{i:0{digits}d}.png", pictures.png(pixels, record)) for i, pixels in enumerate(values))
+    names = _folders(dataset)
+    folders = [""] * len(values) if names is None else [f"{name}/" for name in names]
+    return ((f"{folders[i]}{i:0{digits}d}.png", pictures.png(pixels, record)) for i, pixels in enumerate(values))
 
 
 def _all(file: IO[bytes], content: bytes) -> None:

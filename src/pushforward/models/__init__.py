@@ -126,7 +126,7 @@ NAMES = {  # of the command line
 
 WHAT = {
     "auto": "the best of several models, by rows that none of them saw; the default for tables",
-    "gan": "a generator that plays against a critic; conditional with --given",
+    "gan": "a generator that plays against a critic; conditional with --given; the default for images",
     "score-difference": "a generator whose samples follow the score difference; no critic",
     "drifting": "a generator whose samples follow the drifting field; no critic",
     "bigan": "a generator and an encoder, judged together",
@@ -141,7 +141,7 @@ WHAT = {
     "flow": "an invertible network: exact density, samples and latents",
     "made": "one column or pixel after the other, by a masked network: exact likelihood",
     "diffusion": "a denoiser at every noise level; samples by the probability flow",
-    "flow-matching": "a velocity from noise to data; samples and likelihood by its flow",
+    "flow-matching": "a velocity from noise to data; samples and likelihood by its flow; the default for points",
     "simclr": "features in which two views of one row agree; draws nothing",
     "clip": "two encoders of rows that correspond; draws nothing",
     "gaussian": "one Gaussian",

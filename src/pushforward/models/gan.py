@@ -53,26 +53,26 @@ class GAN(Represents, OnePass):
     batch_size, learning_rate, noise_size, width, depth: default by kind.
     regularise: names of `training.regularisers.REGULARISERS` joined by `+`, each with its number after a colon
         (`r1+r2`, `gp:10`, `r1+spectral-norm+pack:2`), or a list of names and `Regulariser`s, or `none`. By default
-        `r1+r2`; `gp` for the objective `wgan`.
+        `r1+r2`, of points with `noise` in the first half of the run; `gp` for the objective `wgan`.
     gamma: the weight of `r1` and `r2` where they are given no number of their own: the first value, which falls
         tenfold. By default both ends are set from the data's scale (see `networks`). Also the weight of `gp`.
     n_critic: critic steps to one generator step. critic_rate: the critic's learning rate in multiples of the
         generator's (two time scales).
-    lambda_1: None for the direct step; a number for the target step, with this rate in data space and `regressions`
-        generator steps to each target (see `training.step`).
+    lambda_1: None for the direct step; a number for the target step, with this rate in data space (see
+        `training.step`). regressions: generator steps to each target.
     optimiser: of both players, a name of `training.optimisers.OPTIMISERS`.
     networks: your own (generator, critic) modules, of which copies are trained: the generator has
         `noise(n, *, generator)` and `forward(noise)`, the critic gives one score per row. Such a model cannot be
         saved in a folder.
     terms: what else the generator descends, by name: functions of (data, samples), encoded rows of which the second
         carry its graph, that give losses `(m,)` or one (see `several.apart` for an example). combine: how these, the
-        game's loss first, are descended together, a way of `objectives.several` (`mgda`, `upgrad`, `weighted`, ...),
-        with a positive weight for each loss in `preference`; their sum by default. Such a model has no folder.
+        game's loss first, are descended together, a way of `objectives.several` (`mgda`, `upgrad`, `weighted`, ...);
+        their sum by default. preference: a positive weight for each loss. Such a model has no folder.
     conditioning: how what is given (`fit(..., given=)`) works, names of `nets.conditional.WAYS` joined by `+`; by
         default `concat`, for images `film+projection`. class_weight: of what an auxiliary classifier says.
     balance: from 0 (rare levels are met as often as in the data) to 1 (all levels of a given column alike).
     until: `indistinguishable` lets an auditor end the run (see `training.stopping`): when the upper confidence bound
-        of its AUC is under `tolerance`, or when it sees no progress any more.
+        of its AUC is under the tolerance, or when it sees no progress any more. tolerance: that AUC, in [.5, 1].
     checkpoint_every: steps between two checkpoints (default: 30 seconds).
     precision: `32-true`, or `bf16-mixed` (see Lightning Fabric).
     device: `auto`, `cpu`, `cuda` or `mps`. seed: of everything random; nothing global is read or set.
@@ -165,6 +165,7 @@ class GAN(Represents, OnePass):
         return Game(
             objective=played,
             regularise=words,
+            open=self.regularise is None and words == R1_R2,
             gamma=self.gamma,
             n_critic=self.n_critic,
             critic_rate=self.critic_rate,

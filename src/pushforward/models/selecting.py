@@ -21,6 +21,7 @@ from ..training.draw import Draw, Moment
 from ..training.loop import State
 
 SEEN = 2000  # rows of each side, at most
+CHOOSING = {"points": 10_000}  # of those kept back, by kind: one draw of noise a row is much chance where rows are few
 CHUNK = 500
 PATIENCE = 15  # looks without a better one, of about 50 in a run
 
@@ -57,11 +58,12 @@ class Selected:
     def _loss(self, state: State, rows: Tensor, name: str) -> float:
         draw = Draw(torch.Generator(state.device).manual_seed(derive(self.seed, "look", name)))
         over = Moment(1, 1, draw)
+        seen = CHOOSING.get(self.codec.kind, SEEN) if name == "validation" else SEEN
         parts = [
             cost(state.average, self.codec.expand(part.to(state.device)), over).sum()
-            for part in rows[:SEEN].split(CHUNK)
+            for part in rows[:seen].split(CHUNK)
         ]
-        return float(torch.stack(parts).sum()) / min(SEEN, len(rows))
+        return float(torch.stack(parts).sum()) / min(seen, len(rows))
 
     def stop(self) -> str:
         if self.since < PATIENCE:

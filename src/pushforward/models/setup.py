@@ -27,6 +27,7 @@ from ..training.loop import Settings, State, calibrate
 from ..training.player import Player
 from ..training.regularisers import Regulariser, Setting, regularisers
 from ..training.regularisers.gradient import ZeroCentred
+from ..training.regularisers.seen import Noise
 from ..training.regularisers.table import Words
 from ..training.schedule import FLAT_FROM
 from ..training.step import Rules, Term
@@ -58,6 +59,7 @@ class Game:
     objective: Objective | None = None
     velocity: str | Callable[..., Velocity] | None = None
     regularise: Words = "none"
+    open: bool = False  # whether the regularisers are not the user's: those of points then have noise beside them
     gamma: float | None = None
     n_critic: int = 1
     critic_rate: float = 1.0
@@ -150,6 +152,9 @@ def plan(model: Trained, game: Game, codec: Codec, rows: Tensor) -> Plan:
     if codec.kind == "points":
         network["steep"] = recipe.steep
         network["frequencies"] = list(networks.frequencies_from_scale(local, data.event_shape[0]))
+    if game.open and codec is data and codec.kind == "points" and not getattr(model, "_columns", ()):
+        deviation = math.sqrt(spread / math.prod(codec.event_shape)) / 2
+        game = replace(game, regularise=_with_noise(game.regularise, deviation))
     made = _regularisers(game, codec, gamma, len(rows), recipe.batch_size, model.seed, (spread, local))
     shape = Shape(outputs=game.objective.outputs if game.objective else 1)
     for one in made:
@@ -157,6 +162,13 @@ def plan(model: Trained, game: Game, codec: Codec, rows: Tensor) -> Plan:
     network["shape"] = asdict(shape) if game.adversarial else None
     network |= model._describe(codec, rows)
     return Plan(recipe, gamma, network, made)
+
+
+def _with_noise(words: Words, deviation: float) -> Words:
+    """Modes that the critic sees apart keep whatever share of the samples they have: nothing is left between them that
+    it could move. Noise over the first half of a run lets the shares settle while modes overlap; the other half is for
+    sharpness."""
+    return [*([words] if isinstance(words, str) else words), Noise(deviation, until=0.5)]
 
 
 def _data_part(codec: Codec) -> tuple[Codec, Callable[[Tensor], Tensor]]:
@@ -203,6 +215,7 @@ def begin(
         world_size=fabric.world_size,
         multiple=_multiple(decided.network["shape"]),
         chances=model._chances(),
+        even=_even(game, codec, decided, generator),
     )
     if game.own:
         x = batches()
@@ -291,6 +304,18 @@ def _multiple(shape: dict[str, Any] | None) -> int:
     return shape["pack"] * (GROUP if shape["deviation"] else 1) if shape else 1
 
 
+def _even(game: Game, codec: Codec, decided: Plan, generator: nn.Module) -> bool:
+    """Whether batches lie evenly over points and noise: for critics that score one row at a time, so that only means
+    over rows are read off a batch."""
+    alone = game.adversarial and game.objective is not None and game.objective.reads != "embedding"
+    return (
+        alone
+        and codec.kind == "points"
+        and _multiple(decided.network["shape"]) == 1
+        and hasattr(generator, "even_noise")
+    )
+
+
 def _rules(
     game: Game, decided: Plan, codec: Codec, rows: Tensor, generator: nn.Module, critic: nn.Module | None, seed: int
 ) -> Rules:
@@ -316,5 +341,6 @@ def _rules(
         terms=game.terms,
         combine=game.combine,
         preference=game.preference,
+        even=_even(game, codec, decided, generator),
         **view,
     )

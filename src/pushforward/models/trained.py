@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,7 +33,7 @@ from .engine import engine
 from .folder import HISTORY, MODEL, identity, read_model
 from .identity import fingerprint, same_data, same_parameters
 from .setup import Game
-from .watching import Audited, Monitored
+from .watching import Audited, Monitored, watched
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -128,7 +129,7 @@ class Trained(Estimator, ABC):
             bit for bit as if never stopped; where no run was begun, it begins.
         log: `csv`, `tensorboard` or `wandb`, besides the history.
         progress: True for a bar (or plain lines, when piped), False for silence, or a function that takes
-            `training.progress.Event`s.
+            `training.progress.Event`s, by which it can also draw samples on the way.
 
         SIGINT (Ctrl-C) and SIGTERM end it after the step in progress with `interrupted_` True, and in `out` a
         checkpoint. Raises `InputError` for data, folders or parameters that cannot be used, and `TrainingDiverged`
@@ -177,6 +178,9 @@ class Trained(Estimator, ABC):
         if isinstance(state.audit, Audited) and state.audit.warning():
             show(Event("prepare", 0, 0, 0.0, message=state.audit.warning()))
         history = self._open(folder if fabric.is_global_zero else None, state)
+        if callable(progress) and hasattr(self, "sample") and not hasattr(self, "translate"):
+            look = watched(state, self.codec_)
+            show = lambda event: progress(replace(event, sample=look))  # noqa: E731
         try:
             outcome = run(state, settings, batches, fabric, history=history, out=folder, report=show)
         except TrainingDiverged:

@@ -4,6 +4,7 @@ that some follow."""
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from ..data.codec import Codec
 from ..data.dataset import Dataset
 from ..data.matrix import Matrix
+from ..data.writing import to_container
 from ..errors import InputError
 from ..objectives import Objective
 from ..training.batches import derive
@@ -97,6 +99,21 @@ class Monitored:
             self.monitor = None
         else:
             self._prepared(self.rows.device).restore(tree["monitor"])
+
+
+def watched(state: State, codec: Codec) -> Callable[..., Any]:
+    """What draws rows while a run goes on: `Event.sample`."""
+
+    def sample(n: int, *, averaged: bool = True, seed: int = 0) -> Any:
+        network = state.average if averaged else state.generator.network
+        training = network.training
+        network.eval()
+        try:
+            return to_container(draw(network, codec, n, seed))
+        finally:
+            network.train(training)
+
+    return sample
 
 
 class Audited:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from .critic import PLAIN, Critic, Shape
+from .even import even_normal
 from .initialise import SLOPE, linear
 
 LOUD = 5.0
@@ -107,6 +108,10 @@ class MLPGenerator(nn.Module):
 
     def noise(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "n m"]:
         return torch.randn(n, self.noise_size, generator=generator, device=generator.device)
+
+    def even_noise(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "n m"]:
+        """As `noise`, but the rows of one call lie evenly: for the steps of a game."""
+        return even_normal(n, self.noise_size, generator)
 
     def forward(self, noise: Float[Tensor, "n m"], change: Change | None = None) -> Float[Tensor, "n *event"]:
         out: Tensor = self.trunk(noise, change).unflatten(1, self.event_shape)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .even import along_a_curve, even_pass
 
 
 def derive(seed: int, *purpose: int | str) -> int:
@@ -29,6 +30,8 @@ class Batches:
 
     `chances` `(n,)`, of any sum: a pass then draws n rows in these proportions (systematically, by one uniform number:
     a row of chance p comes floor(np) or ceil(np) times).
+
+    even: every batch lies evenly over the rows (see `even`); not with `chances`.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Batches:
         world_size: int = 1,
         multiple: int = 1,
         chances: Tensor | None = None,
+        even: bool = False,
     ) -> None:
         self.rows = rows
         self.expand = expand
@@ -59,6 +63,7 @@ class Batches:
         block = self.batch_size // world_size
         self.share = slice(rank * block, (rank + 1) * block)
         self.running = None if chances is None else (chances.double().cumsum(0) / chances.double().sum()).cpu()
+        self.curve = along_a_curve(rows) if even and chances is None else None
         self.drawn = 0
         self._pass = -1
         self._order = torch.empty(0, dtype=torch.long)
@@ -67,7 +72,10 @@ class Batches:
         number, place = divmod(self.drawn, self.per_pass)
         if number != self._pass:
             shuffle = torch.Generator(self.rows.device).manual_seed(derive(self.seed, "pass", number))
-            self._order = torch.randperm(len(self.rows), generator=shuffle, device=self.rows.device)
+            if self.curve is None:
+                self._order = torch.randperm(len(self.rows), generator=shuffle, device=self.rows.device)
+            else:
+                self._order = even_pass(self.curve, self.batch_size, shuffle)
             if self.running is not None:
                 self._order = self._drawn_rows(number).to(self.rows.device)[self._order]
             self._pass = number

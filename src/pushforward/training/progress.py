@@ -19,7 +19,12 @@ Kind = Literal["prepare", "start", "log", "alarm", "checkpoint", "end"]
 @dataclass(frozen=True)
 class Event:
     """`prepare` (with its `message`), `start`, `log` (with its history record), `alarm` (with its `message`, once for
-    each kind of alarm), `checkpoint`, and always, last, `end` (with its `message`)."""
+    each kind of alarm), `checkpoint`, and always, last, `end` (with its `message`).
+
+    `sample(n, averaged=True, seed=0)`, in all but the first of a model that draws rows: n rows of the moving average or
+    of the generator as it is, as the model's own `sample` gives them. One seed is one noise, so that what becomes of a
+    latent can be followed; the run does not notice.
+    """
 
     kind: Kind
     step: int
@@ -27,6 +32,7 @@ class Event:
     seconds: float
     record: Mapping[str, Any] = field(default_factory=dict)
     message: str = ""
+    sample: Callable[..., Any] | None = field(default=None, repr=False)
 
 
 Reporter = Callable[[Event], None]

@@ -83,7 +83,7 @@ class Rules:
     joint: how joint rows are made up, where they are; only data in them are viewed. charges: what the generator owes.
     terms: what else it descends, by name. combine: how its losses are descended together, a way of `objectives.several`
     with its `preference` (all alike where empty), over the game's loss, the charges and the terms, in this order; their
-    sum where empty.
+    sum where empty. even: noise lies evenly in a batch (`even_noise`), where the generator can.
     """
 
     objective: Objective | None
@@ -98,6 +98,7 @@ class Rules:
     terms: Mapping[str, Term] = field(default_factory=dict)
     combine: str = ""
     preference: tuple[float, ...] = ()
+    even: bool = False
 
     @property
     def adversarial(self) -> bool:
@@ -166,16 +167,17 @@ def step(
     assert isinstance(generator, Generator)
     for turn in range(rules.n_critic):
         x = batches()
-        z = _noise(generator, len(x), moment)
+        z = _noise(generator, len(x), moment, even=rules.even)
         with torch.set_grad_enabled(turn == rules.n_critic - 1):
             x, y = data_rows(generator, x, moment.draw), generator(z)
         figures = _critic_step(rules, critic, descend_critic, x.detach(), y.detach(), moment)
     return figures | _generator_step(rules, generator, descend_generator, critic, x, z, y, moment)
 
 
-def _noise(generator: Generator, n: int, moment: Moment) -> Tensor:
+def _noise(generator: Generator, n: int, moment: Moment, *, even: bool = False) -> Tensor:
     draw = moment.draw
-    return draw.mine(generator.noise(draw.world_size * n, generator=draw.generator))
+    noise = getattr(generator, "even_noise", generator.noise) if even else generator.noise
+    return draw.mine(noise(draw.world_size * n, generator=draw.generator))
 
 
 def emitter(generator: Generator | nn.Module) -> Callable[[Tensor], Tensor]:

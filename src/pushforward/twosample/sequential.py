@@ -13,9 +13,9 @@ classifier two-sample tests"); `pushforward.twosample.betting.KernelBetting` on 
 >>> test = ClassifierBetting()
 >>> for step in range(40):
 ...     state = test.update(torch.randn(20, 2, generator=g) + 0.5, torch.randn(20, 2, generator=g))
-...     if state.rejected(0.001):
+...     if state.detected(0.001):
 ...         break
->>> state.rejected(0.001), state.seen_x < 800
+>>> state.detected(0.001), state.seen_x < 800
 (True, True)
 """
 
@@ -68,7 +68,7 @@ class Evidence:
         """1/(largest wealth so far), at most 1 and never 0."""
         return max(math.exp(-max(0.0, self.log_peak)), sys.float_info.min)
 
-    def rejected(self, alpha: float = 0.05) -> bool:
+    def detected(self, alpha: float = 0.05) -> bool:
         """Whether wealth has reached 1/alpha: for equal streams the chance that it ever does is at most alpha."""
         return self.pvalue <= alpha
 

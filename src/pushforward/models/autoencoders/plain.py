@@ -64,7 +64,8 @@ class Autoencoder(Samples, Codes):
     noise: how much of a row is spoilt before it is read: the standard deviation of Gaussian noise (points in standard
         deviations), or, with `masking`, the share of coordinates, cells or pixels that are blotted out; 0 for none.
         masking: by default for images and tables.
-    latent: law of the codes, `gaussian` or `mixture` (of `components` Gaussians), by which rows are drawn; or None.
+    latent: law of the codes, `gaussian` or `mixture`, by which rows are drawn; or None. components: Gaussians in a
+        mixture.
     perceptron: for images of any size take networks without convolutions. steps, ..., seed: see `Neural`.
     """
 

@@ -48,6 +48,8 @@ class BoundOfImages:
 class Explicit(Estimator, ABC):
     """A law fitted in one go. `kinds`: the data it takes; `likelihood`: what its `log_prob`, if any, is.
 
+    seed: of whatever a fit draws.
+
     Learned: `codec_`, `arrays_` (all that was learned, by name), `data_` (fingerprint of the training rows), `id_`.
     """
 

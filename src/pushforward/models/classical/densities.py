@@ -189,27 +189,30 @@ class Mixture(Density):
 
 
 class KDE(Density):
-    """A Gaussian kernel of one width on every training row (at most `rows` of them, drawn at random).
+    """A Gaussian kernel of one bandwidth on every training row.
 
-    width: in the codec's units (standardised columns; pixels in [0, 1]); by default the one of `WIDTHS` that gives
-    left-out training rows the highest mean log density, each row being left out of its own estimate. Its rows are
-    training rows with noise on them: as near a memoriser as a density comes.
+    Its rows are training rows with noise on them: as near a memoriser as a density comes.
+
+    bandwidth: the kernel's standard deviation in the codec's units (standardised columns; pixels in [0, 1]); by default
+        the one of `WIDTHS` that gives left-out training rows the highest mean log density, each row being left out of
+        its own estimate. rows: kernels at most; of more rows, so many are drawn.
+    seed: of that draw.
     """
 
-    def __init__(self, width: float | None = None, *, rows: int = 20_000, seed: int = 0) -> None:
-        self.width = width
+    def __init__(self, bandwidth: float | None = None, *, rows: int = 20_000, seed: int = 0) -> None:
+        self.bandwidth = bandwidth
         self.rows = rows
         self.seed = seed
 
     def _check(self) -> None:
-        if self.width is not None and not self.width > 0:
-            raise InputError(f"width must be a positive number, not {self.width!r}")
+        if self.bandwidth is not None and not self.bandwidth > 0:
+            raise InputError(f"bandwidth must be a positive number, not {self.bandwidth!r}")
         if not isinstance(self.rows, int) or self.rows < 2:
             raise InputError(f"rows must be a whole number of at least 2, not {self.rows!r}")
 
     def _learn(self, x: Tensor) -> dict[str, Tensor]:
         centres = x[torch.randperm(len(x), generator=rng(self.seed, "kernels"))[: self.rows]]
-        width = self.width if self.width is not None else _left_out_width(centres[:LEFT_OUT])
+        width = self.bandwidth if self.bandwidth is not None else _left_out_width(centres[:LEFT_OUT])
         return {"centres": centres, "width": torch.tensor(width, dtype=torch.float64)}
 
     def _draw(self, n: int, generator: torch.Generator) -> Tensor:

@@ -27,8 +27,9 @@ DEEPEST = 64  # levels of a tree
 class Trees(Explicit):
     """One tree a column, in the table's order of columns.
 
-    leaf: the least number of training rows in a leaf. The arrays hold the trees and, by the leaf, every training value
-    of every column (in the codec's units).
+    leaf: the least number of training rows in a leaf.
+
+    The arrays hold the trees and, by the leaf, every training value of every column (in the codec's units).
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("points", "table")

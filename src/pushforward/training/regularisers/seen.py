@@ -17,20 +17,24 @@ MOST = 0.8  # its largest: beyond, the generator may learn the changes (section 
 
 
 class Noise(Regulariser):
-    """Instance noise: x + N(0, s^2) on both sides, s falling in a line to 0 over the run (Soenderby et al. 2017)."""
+    """Instance noise: x + N(0, s^2) on both sides, s falling in a line from `deviation` to 0 over the share `until` of
+    the run (Soenderby et al. 2017)."""
 
     name = "noise"
 
-    def __init__(self, deviation: float) -> None:
+    def __init__(self, deviation: float, until: float = 1.0) -> None:
         super().__init__()
-        self.deviation = deviation
+        self.deviation, self.until = deviation, until
+
+    def at(self, progress: float) -> float:
+        return self.deviation * max(0.0, 1 - progress / self.until)
 
     def view(self, rows: Tensor, moment: Moment) -> Tensor:
         noise = moment.draw.normal(len(rows), *rows.shape[1:]).to(rows.dtype)
-        return rows + self.deviation * (1 - moment.progress) * noise
+        return rows + self.at(moment.progress) * noise
 
     def figures(self, progress: float) -> dict[str, float]:
-        return {"noise": self.deviation * (1 - progress)}
+        return {"noise": self.at(progress)}
 
 
 class DiffAugment(Regulariser):
