@@ -267,7 +267,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--each", type=int, default=300, help="images of each class that are judged")
-    parser.add_argument("--judged", type=int, default=20_000, help="images that the judge learns from")
+    parser.add_argument("--judged", type=int, default=60_000, help="images that the judge learns from")
     parser.add_argument("--rows", type=int, help="of the table, at random; all by default")
     parser.add_argument("--ways", nargs="+", default=["film+projection"])
     parser.add_argument("--how", help="conditioning of the table's model")

@@ -152,19 +152,20 @@ def keep(path: Path, found: dict[str, Cell]) -> None:
 
 
 def summary(group: list[Cell]) -> list[str]:
-    """Modes (least of all seeds), high quality and reverse KL (means), steps and seconds of the runs of one row."""
+    """Modes (least and most), high quality and reverse KL (means), steps and seconds of the runs of one row."""
     whole = [cell for cell in group if "failed" not in cell]
     if not whole:
         return ["diverged", "", "", "", ""]
     mean = {name: sum(c[name] for c in whole) / len(whole) for name in ("high_quality", "reverse_kl", "seconds")}
     captured = [cell["captured"] for cell in whole]
     modes = f"{min(captured)}" + ("" if min(captured) == max(captured) else f"-{max(captured)}")
+    steps = sorted({cell["done"] for cell in whole})
     failed = f" ({len(group) - len(whole)} diverged)" if len(whole) < len(group) else ""
     return [
         f"{modes}/{whole[0]['modes']}{failed}",
         f"{100 * mean['high_quality']:.1f}",
         f"{mean['reverse_kl']:.4f}",
-        f"{whole[0]['done']:,}",
+        "-".join(f"{done:,}" for done in dict.fromkeys((steps[0], steps[-1]))),
         f"{mean['seconds']:.0f}",
     ]
 

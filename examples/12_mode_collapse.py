@@ -4,7 +4,7 @@ Mode collapse and hopping, and five remedies side by side
 
 Sixteen equal modes, sd 0.1, on a square. Against a plain critic the generator gives modes up, takes others, and reaches
 only some. Five others with the same networks, steps and rates, none tuned: here gradient penalties help, the rest
-not. A mode is reached when 2 % of the samples lie within 3 sd of it. Takes two minutes.
+not. A mode is reached when 2 % of the samples lie within 3 sd of it. Takes a minute.
 """
 
 # %%
