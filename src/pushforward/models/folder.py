@@ -120,7 +120,8 @@ def read_weights(folder: Path, digest: str | None) -> dict[str, Tensor]:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         with safe_open(path, framework="pt") as tensors:
-            read = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118 (not a mapping)
+            # Copied: the file's own places are not aligned, and by some BLAS the last bit of a product hangs on that.
+            read = {name: tensors.get_tensor(name).clone() for name in tensors.keys()}  # noqa: SIM118 (not a mapping)
     except FileNotFoundError:
         raise InputError(f"{path}: this file is missing; restore it or fit the model again") from None
     except SafetensorError as error:

@@ -108,7 +108,9 @@ class Explicit(Estimator, ABC):
         show(Event("prepare", 0, 0, 0.0, message=f"fitting {type(self).__name__} to {len(dataset):,} rows"))
         self.codec_: Codec = fit_codec(dataset)
         self.arrays_: dict[str, Tensor] = self._kept(dataset)
-        self.arrays_ |= self._learn(self._rows(dataset))
+        found = self._learn(self._rows(dataset))
+        # Row by row in memory, as they are read back: the last bit of a product may hang on the order.
+        self.arrays_ |= {name: tensor.contiguous() for name, tensor in found.items()}
         self.id_: str = identity(self._tensors())
         if folder:
             self.save(folder)
