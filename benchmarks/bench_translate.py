@@ -26,6 +26,7 @@ from pushforward.models.cyclegan import CycleGAN
 
 SIZE, CANDIDATES, SHOWN = 32, 200, 20
 IMAGES = FOLDER.parent / "img"
+READ = ("pixels", "features")
 RESAMPLED = 10_000  # of the paired bootstrap
 
 
@@ -172,8 +173,8 @@ def _on_white(path: Path) -> np.ndarray:
     return np.asarray(flat).transpose(2, 0, 1)
 
 
-def parts(data: dict[str, Tensor], split: int, *, disjoint: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(google rows, twitter rows) to train on, and (google, twitter) of test names, that correspond.
+def parts(data: dict[str, Tensor], split: int, *, disjoint: bool) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """(google rows, twitter rows) to train on, and (google, twitter) of test names, that correspond, and these names.
 
     A fifth of the names are for testing, the others train both, in an order of its own for each; or, disjoint, one half
     of them trains google and the other twitter, so that no pair is ever there. Of a test name the plain drawing alone
@@ -185,10 +186,10 @@ def parts(data: dict[str, Tensor], split: int, *, disjoint: bool) -> tuple[Tenso
     first, second = rest.chunk(2) if disjoint else (rest, rest)
     plain = torch.isin(data["name"], test) & (data["variant"] == 0)
     some = torch.randperm(int(plain.sum()), generator=torch.Generator().manual_seed(1))
-    google, twitter = (data[artist][plain][some] for artist in ("google", "twitter"))
+    google, twitter, names = (data[part][plain][some] for part in ("google", "twitter", "name"))
     rows = [data[artist][torch.isin(data["name"], who)] for artist, who in (("google", first), ("twitter", second))]
     shuffled = torch.randperm(len(rows[1]), generator=torch.Generator().manual_seed(2))
-    return rows[0], rows[1][shuffled], google, twitter
+    return rows[0], rows[1][shuffled], google, twitter, names
 
 
 class Judge:
@@ -234,21 +235,59 @@ def figures(ranks: Tensor) -> dict[str, float]:
     }
 
 
-def ahead(ranks: Tensor, other: Tensor) -> dict[str, list[float]]:
-    """By how much `ranks` are better than `other`, picture by picture: difference, and its 95 % bootstrap interval."""
+def ahead(ranks: Tensor, other: Tensor, names: Tensor) -> dict[str, list[float]]:
+    """By how much `ranks` are better than `other`, picture by picture: difference, and its 95 % interval, of a
+    bootstrap by names (a name that several splits test counts once)."""
     generator = torch.Generator().manual_seed(0)
-    picked = torch.randint(len(ranks), (RESAMPLED, len(ranks)), generator=generator)
+    _, place, times = names.unique(return_inverse=True, return_counts=True)
+    picked = torch.randint(len(times), (RESAMPLED, len(times)), generator=generator)
     scores = {"top1": lambda r: (r <= 1).double(), "top5": lambda r: (r <= 5).double(), "mrr": lambda r: 1 / r}
     found = {}
     for name, score in scores.items():
         gain = score(ranks.double()) - score(other.double())
-        low, high = gain[picked].mean(1).quantile(torch.tensor([0.025, 0.975], dtype=torch.double)).tolist()
+        whole = torch.zeros(len(times), dtype=torch.double).index_add_(0, place, gain)  # of a name
+        means = whole[picked].sum(1) / times[picked].sum(1)
+        low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=torch.double)).tolist()
         found[name] = [float(gain.mean()), low, high]
     return found
 
 
 def emoji(options: argparse.Namespace) -> None:
-    google, twitter, source, truth = parts(drawings(options.folder), options.split, disjoint=options.disjoint)
+    """A run for each split, and what they say together."""
+    data, runs = drawings(options.folder), []
+    for split in options.splits:
+        runs.append(translated(data, split, options))
+        print(split, against_identity(runs[-1]), flush=True)
+    ranks = {who: {by: torch.cat([run["ranks"][who][by] for run in runs]) for by in READ} for who in runs[0]["ranks"]}
+    names = torch.cat([run["names"] for run in runs])
+    found: dict[str, Any] = {
+        "rows": runs[0]["rows"],
+        "tested": len(names),
+        "steps": options.steps,
+        "cpu_seconds": round(sum(run["cpu_seconds"] for run in runs) / len(runs)),
+        "ranks": {who: {by: figures(r) for by, r in all_.items()} for who, all_ in ranks.items()},
+        "ahead": {
+            who: {by: ahead(ranks["translated"][by], ranks[who][by], names) for by in READ}
+            for who in ranks
+            if who != "translated"
+        },
+        "each": {str(split): against_identity(run) for split, run in zip(options.splits, runs, strict=True)},
+        "machine": machine(),
+    }
+    print(json.dumps(found, indent=1))
+    which = ", ".join(map(str, options.splits))
+    store("translate", {"emoji": {f"splits {which}; {options.ways}{'; disjoint names' * options.disjoint}": found}})
+
+
+def against_identity(run: dict[str, Any]) -> dict[str, list[float]]:
+    """How much the mean reciprocal rank of one run is ahead of the untranslated drawings', by each reading."""
+    ranks = run["ranks"]
+    return {by: ahead(ranks["translated"][by], ranks["identity"][by], run["names"])["mrr"] for by in READ}
+
+
+def translated(data: dict[str, Tensor], split: int, options: argparse.Namespace) -> dict[str, Any]:
+    """One run: ranks of the test names' drawings, translated and by each baseline."""
+    google, twitter, source, truth, names = parts(data, split, disjoint=options.disjoint)
     ways, began = options.ways, time.process_time()
     model = CycleGAN(
         ways=ways,
@@ -260,8 +299,8 @@ def emoji(options: argparse.Namespace) -> None:
         seed=options.seed,
         device="cpu",
     )
-    out = Path(options.out) if options.out else None
-    model.fit(google, to=twitter, out=out, resume=out is not None, progress=True)
+    out = Path(options.out) / str(split) if options.out else None
+    model.fit(google, to=twitter, out=out, resume=out is not None, progress=options.progress)
     if model.interrupted_:
         raise SystemExit(130)
     seconds = time.process_time() - began
@@ -270,22 +309,9 @@ def emoji(options: argparse.Namespace) -> None:
     near = judge.nearest(source, twitter)
     ranks = {"translated": judge(made), "identity": judge(source)}
     ranks |= {f"nearest by {name}": judge(rows) for name, rows in near.items()}
-    found: dict[str, Any] = {
-        "rows": [len(google), len(twitter), len(truth)],
-        "steps": model.steps_done_,
-        "cpu_seconds": round(seconds),
-        "ranks": {who: {by: figures(r) for by, r in all_.items()} for who, all_ in ranks.items()},
-        "ahead": {
-            who: {by: ahead(ranks["translated"][by], ranks[who][by]) for by in ("pixels", "features")}
-            for who in ranks
-            if who != "translated"
-        },
-        "critic": {name: model.history_[-1].get(name) for name in ("critic_loss", "accuracy", "cycle")},
-        "machine": machine(),
-    }
-    print(json.dumps(found, indent=1))
-    store("translate", {"emoji": {f"split {options.split}, {ways}{', disjoint names' * options.disjoint}": found}})
     sheet(source, made, truth, IMAGES / f"translate-{ways.replace('+', '-')}.png")
+    rows = [len(google), len(twitter), len(truth)]
+    return {"ranks": ranks, "names": names, "rows": rows, "cpu_seconds": seconds}
 
 
 def sheet(source: Tensor, made: Tensor, truth: Tensor, path: Path) -> None:
@@ -314,8 +340,11 @@ def page(options: argparse.Namespace) -> None:
         lines += ["## A table measured twice", "", TABLE, ""]
         lines += [*table(["", *(f"seed {seed}" for seed in stored("table"))], rows), ""]
     for name, cell in stored("emoji").items():
-        lines += [f"## Emoji, {name}", "", f"{cell['steps']} steps, {cell['cpu_seconds']} CPU seconds. {EMOJI}", ""]
-        lines += _ranks(cell)
+        lines += [f"## Emoji, {name}", "", f"{cell['steps']} steps, {cell['cpu_seconds']} CPU seconds a run; "]
+        lines[-1] += f"{cell['tested']:,} drawings tested. {EMOJI}"
+        lines += ["", *_ranks(cell), "Mean reciprocal rank, ahead of identity, split by split:", ""]
+        each = [[split, *(interval(by[read]) for read in READ)] for split, by in cell["each"].items()]
+        lines += [*table(["split", *READ], each), ""]
     lines += ["## What is to be seen", "", *FOUND, ""]
     write("translate", [*lines, f"Measured on {machine()}."])
 
@@ -363,6 +392,10 @@ FOUND = (
 )
 
 
+def interval(gain: list[float]) -> str:
+    return "{:+.3f} ({:+.3f} to {:+.3f})".format(*gain)
+
+
 def _ranks(cell: dict[str, Any]) -> list[str]:
     rows = []
     for who, by in cell["ranks"].items():
@@ -370,8 +403,7 @@ def _ranks(cell: dict[str, Any]) -> list[str]:
         rows.append([who, *(f"{c[k]:.3g}" for c in cells for k in ("median", "mean", "top1", "top5", "mrr"))])
     head = ["", *(f"{by}: {k}" for by in ("pixels", "features") for k in ("median", "mean", "top 1", "top 5", "MRR"))]
     gains = [
-        [who, *(f"{g[0]:+.3f} ({g[1]:+.3f} to {g[2]:+.3f})" for by in all_.values() for g in by.values())]
-        for who, all_ in cell["ahead"].items()
+        [who, *(interval(gain) for by in all_.values() for gain in by.values())] for who, all_ in cell["ahead"].items()
     ]
     what = ["ahead of (95 %)", *(f"{by}: {k}" for by in ("pixels", "features") for k in ("top 1", "top 5", "MRR"))]
     return [*table(head, rows), "", *table(what, gains), ""]
@@ -383,10 +415,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--split", type=int, default=1)
+    parser.add_argument("--splits", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--disjoint", action="store_true", help="no name is drawn in both domains at training")
     parser.add_argument("--ways", default="bend")
-    parser.add_argument("--out", help="a run folder, to go on from after an interruption")
+    parser.add_argument("--out", help="a folder of runs, to go on from after an interruption")
+    parser.add_argument("--progress", action="store_true")
     options = parser.parse_args()
     {"points": points, "table": nuclei, "emoji": emoji, "page": page}[options.what](options)
 

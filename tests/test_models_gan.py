@@ -201,7 +201,7 @@ def test_own_objectives_train_but_are_not_saved(points: np.ndarray, tmp_path: Pa
 def test_wasserstein_takes_the_gradient_penalty(points: np.ndarray) -> None:
     options = {**TINY, "steps": 3}
     wgan = GAN("wgan", **options).fit(points, progress=False)
-    assert wgan.id_ == GAN("wgan", regularise="gp:10", **options).fit(points, progress=False).id_
+    assert wgan.id_ == GAN("wgan", regularise="gp:1", **options).fit(points, progress=False).id_
     assert wgan.id_ != GAN("wgan", regularise="none", **options).fit(points, progress=False).id_
     game = GAN(**options).fit(points, progress=False)
     assert game.history_[0]["gamma_r1+r2"] == game.gamma_[0]

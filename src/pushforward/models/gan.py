@@ -55,7 +55,8 @@ class GAN(Represents, OnePass):
         (`r1+r2`, `gp:10`, `r1+spectral-norm+pack:2`), or a list of names and `Regulariser`s, or `none`. By default
         `r1+r2`, of points with `noise` in the first half of the run; `gp` for the objective `wgan`.
     gamma: the weight of `r1` and `r2` where they are given no number of their own: the first value, which falls
-        tenfold. By default both ends are set from the data's scale (see `networks`). Also the weight of `gp`.
+        tenfold. By default both ends are set from the data's scale (see `networks`). Also the weight of `gp`, by
+        default 10, for points 1.
     n_critic: critic steps to one generator step. critic_rate: the critic's learning rate in multiples of the
         generator's (two time scales).
     lambda_1: None for the direct step; a number for the target step, with this rate in data space (see

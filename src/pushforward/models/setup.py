@@ -48,7 +48,6 @@ SETTLED = 0.3  # share of a run before which the auditor is not heard that there
 SELDOM = 50  # steps between two close looks, at least
 WARM_ROWS = 50_000  # rows at most that a table's generator is fitted to before the game,
 WARM_NUMBERS = 40_000_000  # of these many numbers when expanded, at most (160 MB)
-GP_WEIGHT = 10.0  # Gulrajani et al. 2017
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def plan(model: Trained, game: Game, codec: Codec, rows: Tensor) -> Plan:
     if game.open and codec is data and codec.kind == "points" and not getattr(model, "_columns", ()):
         deviation = math.sqrt(spread / math.prod(codec.event_shape)) / 2
         game = replace(game, regularise=_with_noise(game.regularise, deviation))
-    made = _regularisers(game, codec, gamma, len(rows), recipe.batch_size, model.seed, (spread, local))
+    made = _regularisers(game, codec, gamma, recipe.gp, len(rows), recipe.batch_size, model.seed, (spread, local))
     shape = Shape(outputs=game.objective.outputs if game.objective else 1)
     for one in made:
         shape = one.shape(shape)
@@ -265,12 +264,13 @@ def _regularisers(
     game: Game,
     codec: Codec,
     gamma: tuple[float, float],
+    slope: float,
     rows: int,
     batch: int,
     seed: int,
     scales: tuple[float, float] | None = None,
 ) -> tuple[Regulariser, ...]:
-    gp = GP_WEIGHT if game.gamma is None else float(game.gamma)
+    gp = slope if game.gamma is None else float(game.gamma)
     images, event = codec.kind == "images", getattr(codec, "data", codec).event_shape  # of what is viewed
     return regularisers(
         game.regularise,
@@ -280,7 +280,8 @@ def _regularisers(
 
 def built_in(model: Trained, critic: nn.Module, gamma: tuple[float, float], rows: int) -> nn.Module:
     """The critic of a saved model as it was trained: with what its regularisers had built into it."""
-    made = _regularisers(model._game(), model.codec_, gamma, rows, model.batch_size or 1, model.seed)
+    # a penalty has nothing built in, so its weight does not matter
+    made = _regularisers(model._game(), model.codec_, gamma, 1.0, rows, model.batch_size or 1, model.seed)
     found = prepared(critic, made, seed=model.seed)
     assert found is not None
     return found

@@ -136,13 +136,13 @@ REGULARISERS: Mapping[str, Row] = MappingProxyType(
         ),
         "gp": Row(
             _lipschitz(one_sided=False),
-            "weight; 10",
+            "weight; 10, of points 1",
             "weight (|grad D| - 1)^2 between data and samples",
             "Gulrajani et al. 2017",
         ),
         "gp-one-sided": Row(
             _lipschitz(one_sided=True),
-            "weight; 10",
+            "weight; 10, of points 1",
             "weight max(0, |grad D| - 1)^2 between data and samples",
             "Petzka et al. 2018",
         ),
