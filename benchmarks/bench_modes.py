@@ -202,7 +202,8 @@ def page(found: list[Cell]) -> list[str]:
         "",
         "Made by `python benchmarks/bench_modes.py` (`leading`, `cross`, then `page`): its head says what is measured.",
         f"One thread a run; {machine()}. Modes: the least and the most over the seeds; high quality (HQ) and reverse",
-        "KL: means; alarms: what the diagnostics raised in any of the runs.",
+        "KL: means; alarms: what the diagnostics raised in any of the runs. A mode that is drawn too narrow, or as a thread,",
+        "is of high quality all the same: `compare` sees that, these measures do not.",
         "",
         "## Leading objectives and models, whole runs",
         "",
@@ -222,7 +223,7 @@ def page(found: list[Cell]) -> list[str]:
                 "",
                 f"## Every objective on the {name}, {' or '.join(f'{s:,}' for s in steps)} steps, one seed",
                 "",
-                "Modes · high quality % · reverse KL; batches of rows drawn independently.",
+                "Modes · high quality % · reverse KL.",
                 "",
                 *cross_table(group, name),
             ]
