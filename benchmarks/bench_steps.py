@@ -3,6 +3,7 @@
     python benchmarks/bench_steps.py --peers-python VENV/bin/python [--tasks mlp-ns ...] [--threads 2 1] [--rounds 9]
         [--seconds 1.0] [--device cpu]
 
+For a quiet machine (on a busy one, `OMP_WAIT_POLICY=PASSIVE` in the environment keeps waiting threads from spinning).
 Every contestant is a process that waits; in each round each does the same number of steps, one after the other, in
 changing order, on the same networks (`step_nets.py`), batches and threads, so that what else the machine does meets all
 alike. Figures are ratios of the times within a round: median, and least to greatest. The peers live in an environment
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 import pages
+from pushforward.training.heap import kept
 from step_nets import GP, RATE, TASKS, Task, batches, by_hand, data, networks, wait
 
 SELF, PEER = Path(__file__), Path(__file__).with_name("peers_steps.py")
@@ -38,8 +41,9 @@ non-saturating loss (ns), five with the gradient penalty (wgan-gp). `mlp`: point
 both networks, batch 256. `dcgan`: images 3 x 28 x 28, batch 64, batch normalisation in the generator; {parameters}.
 
 - plain loop: PyTorch's DCGAN example, Adam as it comes. tight loop: the same mathematics with every trick we use
-  (fused Adam, one critic pass over data and samples, no gradients that are not needed); what ours takes beyond it pays
-  for the moving average of the weights, the figures of the history, and randomness by (seed, step).
+  (fused Adam, one critic pass over data and samples, no gradients that are not needed). Beyond it ours keeps freed
+  memory (`training/heap.py`) and does not visit what lies behind a kink (`training/kinks.py`); and it pays for the
+  moving average of the weights, the figures of the history, and randomness by (seed, step).
 - torchgan 0.1.0's WGAN-GP draws samples, goes back and moves Adam for the penalty once more, and norms the gradient
   over the whole batch: more work for another loss. Its trainer runs as it is, its logger without TensorBoard.
 - mimicry 0.1.16 samples once more for the generator's step. Its WGAN-GP takes images of three channels only, so that
@@ -100,13 +104,14 @@ def alone(name: str, task: Task, device: str) -> None:
     else:
         loop, feed = by_hand(task, device, tight=name == "tight"), batches(data(task.event, device), task.batch)
         step = lambda: loop(feed)  # noqa: E731
-    for line in sys.stdin:
-        wait(line)
-        began = time.perf_counter(), time.process_time()
-        for _ in range(int(line)):
-            step()
-        wait(line)
-        print(time.perf_counter() - began[0], time.process_time() - began[1], flush=True)
+    with kept() if name == "ours" else nullcontext():  # as in a run
+        for line in sys.stdin:
+            wait(line)
+            began = time.perf_counter(), time.process_time()
+            for _ in range(int(line)):
+                step()
+            wait(line)
+            print(time.perf_counter() - began[0], time.process_time() - began[1], flush=True)
 
 
 class Contestant:
@@ -116,7 +121,7 @@ class Contestant:
         start = [options.peers_python, PEER] if name in PEERS else [sys.executable, SELF, "--alone"]
         command = [*start, name, task, "--threads", threads, "--device", options.device]
         self.name = name
-        env = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        env = os.environ | {"OMP_NUM_THREADS": str(threads)}
         self.process = subprocess.Popen(
             list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,
             stderr=None if options.loud else subprocess.DEVNULL,

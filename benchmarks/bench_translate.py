@@ -366,7 +366,8 @@ TABLE = (
 )
 EMOJI = (
     "The rank of the true counterpart among 200 candidates, Google's drawing translated to Twitter's. Four fifths of "
-    "the names train, shuffled; of disjoint ones, half of them either domain. What was tried was tried on split 0."
+    "the names train, shuffled; of disjoint ones, half of them either domain. Settings were "
+    "chosen on split 0; variants that were not taken (docs/log.md) were looked at on others too."
 )
 
 

@@ -44,6 +44,24 @@ def test_plain_descent_of_both_diverges() -> None:
     assert far[-1] > 10
 
 
+def test_a_step_is_that_of_pytorchs_adam() -> None:
+    """With momentum or without, where a weight has no gradient, and whatever the types of the weights."""
+    rng = torch.Generator().manual_seed(0)
+    for types in ([torch.float32] * 3, [torch.float32, torch.float64, torch.float32]):
+        for name, beta in (("adam", 0.0), ("momentum", 0.9)):
+            ours = [torch.randn(4, generator=rng, dtype=kind) for kind in types]
+            theirs = [w.clone() for w in ours]
+            one, other = OPTIMISERS[name](ours), torch.optim.Adam(theirs, 0.01, (beta, 0.97), 1e-8)
+            one.param_groups[0].update(lr=0.01, betas=(beta, 0.97))
+            for turn in range(5):
+                for i, (w, v) in enumerate(zip(ours, theirs, strict=True)):
+                    w.grad = torch.randn(4, generator=rng, dtype=w.dtype) if turn % 2 or i else None
+                    v.grad = None if w.grad is None else w.grad.clone()
+                one.step()
+                other.step()
+                torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
 def test_extragradient_in_closed_form() -> None:
     """A pair of steps is 1 - i eta (1 - i eta) = 1 - eta^2 - i eta."""
     far = np.array(bilinear("extragradient", 700, 0.1, eps=PLAIN))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, runtime_checkabl
 import torch
 from torch import Tensor, nn
 
-from . import checkpoint, ema
+from . import checkpoint, ema, heap
 from .batches import Batches, derive
 from .diagnose import all_finite, diverged, divergence
 from .diagnostics import alarms
@@ -224,7 +224,7 @@ def run(
     why = state.stop()
     emit("start")
     try:
-        with graceful() as asked, fabric.autocast():
+        with graceful() as asked, fabric.autocast(), heap.kept():
             while state.step < steps and not asked.requested and not why:
                 advance(state, settings, batches, draw)
                 state.seconds = time.monotonic() - clock
@@ -267,11 +267,12 @@ def calibrate(
     draw = drawer(state, fabric)
     times: list[float] = []
     started = time.monotonic()
-    while len(times) < warm_up + 3 or (time.monotonic() - started < min(trial, budget / 20) and len(times) < 200):
-        began = time.monotonic()
-        advance(state, settings, batches, draw)
-        state.sums.sum().item()  # wait for the device
-        times.append(time.monotonic() - began)
+    with heap.kept():
+        while len(times) < warm_up + 3 or (time.monotonic() - started < min(trial, budget / 20) and len(times) < 200):
+            began = time.monotonic()
+            advance(state, settings, batches, draw)
+            state.sums.sum().item()  # wait for the device
+            times.append(time.monotonic() - began)
     state.restore(before)
     return max(1, int(budget / sorted(times[warm_up:])[len(times[warm_up:]) // 2]))
 

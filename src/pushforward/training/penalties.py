@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .draw import Draw
+from .kinks import RectifiersAsProducts
 
 Critic = Callable[[Tensor], Tensor]
 
@@ -59,7 +60,8 @@ def unit_slope(
 ) -> Float[Tensor, " packs"]:
     """weight (|grad D(u)| - 1)^2 for every score of `u`; `one_sided` charges only norms above 1."""
     u = u.detach().requires_grad_()
-    scores = critic(u)
+    with RectifiersAsProducts():
+        scores = critic(u)
     # the tiny constant keeps the square root's gradient finite where the critic is flat
     excess = (squared_norm(_gradient(scores, u), len(u) // len(scores)) + 1e-20).sqrt() - 1
     return weight * (excess.clamp_min(0) if one_sided else excess).square()

@@ -170,8 +170,8 @@ def step(
         z = _noise(generator, len(x), moment, even=rules.even)
         with torch.set_grad_enabled(turn == rules.n_critic - 1):
             x, y = data_rows(generator, x, moment.draw), generator(z)
-        figures = _critic_step(rules, critic, descend_critic, x.detach(), y.detach(), moment)
-    return figures | _generator_step(rules, generator, descend_generator, critic, x, z, y, moment)
+        told = _critic_step(rules, critic, descend_critic, x.detach(), y.detach(), moment)
+    return _told(rules, *told) | _generator_step(rules, generator, descend_generator, critic, x, z, y, moment)
 
 
 def _noise(generator: Generator, n: int, moment: Moment, *, even: bool = False) -> Tensor:
@@ -198,7 +198,8 @@ def data_rows(generator: Generator | nn.Module, x: Tensor, draw: Draw) -> Tensor
 
 def _critic_step(
     rules: Rules, critic: nn.Module, descend: Descend, x: Tensor, y: Tensor, moment: Moment
-) -> dict[str, Tensor]:
+) -> tuple[Tensor, Tensor, Scene]:
+    """The critic moves; its loss and charge before, and the scene."""
     for one in rules.regularisers:
         y = one.replay(y, moment)
     scene = critic_scene(rules, critic, x, y, moment)
@@ -209,6 +210,11 @@ def _critic_step(
     descend(loss + charge)
     for one in rules.regularisers:
         one.after(scene.weights)
+    return loss, charge, scene
+
+
+def _told(rules: Rules, loss: Tensor, charge: Tensor, scene: Scene) -> dict[str, Tensor]:
+    """The figures of a critic step."""
     a, b = scene.a.detach(), scene.b.detach()
     figures = {"critic_loss": loss.detach(), "penalty": charge.detach()}
     if "gap" not in rules.figures:
@@ -236,12 +242,13 @@ def critic_scene(rules: Rules, critic: nn.Module, x: Tensor, y: Tensor, moment: 
 def critic_loss(rules: Rules, scene: Scene) -> tuple[Tensor, Tensor]:
     """Mean loss and mean charges of the critic."""
     loss = scene.loss(scene.a, scene.b)
-    charge = loss.new_zeros(())
+    charges = []
     for one in rules.regularisers:
         rows = one.charge(scene)
         weights = one.inertia("critic", scene.weights)
-        charge = charge + (0.0 if rows is None else rows.mean()) + (0.0 if weights is None else weights)
-    return loss, charge
+        charges += [] if rows is None else [rows.mean()]
+        charges += [] if weights is None else [weights]
+    return loss, sum(charges[1:], charges[0]) if charges else loss.new_zeros(())
 
 
 def _mean(
