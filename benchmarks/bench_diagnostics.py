@@ -15,20 +15,21 @@ fresh rows, neither of which the monitor has, at every record:
                   .6; not: the training rows are 20,000
 
 A run that is neither is counted apart. `--records` keeps the histories as JSON lines, from which `--again` judges anew
-without training.
+without training. Writes docs/benchmarks/diagnostics.md.
 """
 
 import argparse
 import copy
 import json
-import math
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from scipy.stats import binomtest
 from torch import Tensor, nn
 
+from pages import machine, table, write
 from pushforward import objectives
 from pushforward.data import toys
 from pushforward.nets import MLPCritic, MLPGenerator
@@ -144,29 +145,74 @@ def truth(records: list[dict[str, Any]], game: str) -> dict[str, bool | None]:
 
 
 def report(runs: list[dict[str, Any]]) -> None:
-    """A line for each run, then recall and false alarms."""
-    judged = []
+    """A line for each run; then recall and false alarms, printed and written to docs/benchmarks/diagnostics.md."""
+    judged, lines = [], []
     for run in runs:
         raised = {alarm.name: alarm.step for alarm in alarms(run["records"])}
-        judged.append((run, truth(run["records"], run["game"]), raised))
-        true = {name: {True: "yes", False: "no", None: "?"}[value] for name, value in judged[-1][1].items()}
-        print(f"{run['data']:7} {run['game']:8} {run['seed']:4}  truth {true}  alarms {raised}")
-    for name in DETECTORS:
-        if name in judged[0][1]:
-            sick = [raised for _, true, raised in judged if true[name] is True]
-            well = [raised for _, true, raised in judged if true[name] is False]
-            recall = sum(name in raised for raised in sick) / len(sick) if sick else math.nan
-            false = sum(name in raised for raised in well) / len(well) if well else math.nan
-            neither = len(judged) - len(sick) - len(well)
-            print(f"{name:12} recall {recall:.2f} of {len(sick)}  false {false:.2f} of {len(well)}  neither {neither}")
-        else:
-            default = [name in raised for run, _, raised in judged if run["game"] == "rpgan"]
-            plain = [name in raised for run, _, raised in judged if run["game"] != "rpgan"]
-            print(
-                f"{name:12} in {sum(default)} of {len(default)} default runs, {sum(plain)} of {len(plain)} plain ones"
-            )
-    well = [raised for run, true, raised in judged if run["game"] == "rpgan" and true == dict.fromkeys(true, False)]
-    print(f"any alarm in {sum(map(bool, well))} of {len(well)} healthy default runs")
+        true = truth(run["records"], run["game"])
+        judged.append((run, true, raised))
+        said = {name: {True: "yes", False: "no", None: "neither"}[value] for name, value in true.items()}
+        print(f"{run['data']:7} {run['game']:8} {run['seed']:4}  truth {said}  alarms {raised}")
+        told = ", ".join(f"{name} ({step:,})" for name, step in raised.items())
+        lines.append([run["data"], run["game"], str(run["seed"]), *said.values(), told])
+    rates = []
+    for what, few in ((f"{ROWS:,}", False), (f"{FEW:,}", True)):
+        of = [(true, raised) for run, true, raised in judged if (run["game"] == "few") is few]
+        for name in judged[0][1]:
+            sick = [name in raised for true, raised in of if true[name] is True]
+            well = [name in raised for true, raised in of if true[name] is False]
+            rates.append([name, what, share(sick), share(well), str(len(of) - len(sick) - len(well))])
+    plain = [[name, *(share(said) for said in split(judged, name))] for name in DETECTORS]
+    well = [bool(raised) for run, true, raised in judged if healthy(run, true)]
+    seeds, steps = sorted({run["seed"] % 100 for run in runs}), runs[0]["records"][-1]["step"]
+    asked = f"--seeds {len(seeds)} --first-seed {seeds[0]} --steps {steps}"
+    page = [
+        "# Do the alarms say what happened?",
+        "",
+        f"Made by `python benchmarks/bench_diagnostics.py {asked}`,",
+        f"whose head says what is labelled how. {len(runs)} runs of {steps:,} steps, {machine()}.",
+        f"In brackets: 95 % intervals of Clopper and Pearson. With {FEW} rows to learn from the monitor cannot tell 16",
+        "or 25 modes apart: it finds 2 to 13 clusters, and sees only what happens to those.",
+        "",
+        *table(["alarm", "rows to learn from", "recall", "false alarms", "runs that are neither"], rates),
+        "",
+        f"Any alarm in healthy runs of the default game: {share(well)}.",
+        "",
+        "## How often each was raised",
+        "",
+        *table(["alarm", "in runs of the default game", "in plain runs"], plain),
+        "",
+        "## Run by run",
+        "",
+        "What happened, and the alarms with the step at which each was first raised.",
+        "",
+        *table(["data", "game", "seed", *judged[0][1], "alarms"], lines),
+    ]
+    print("\n".join(page[: page.index("## Run by run")]))
+    write("diagnostics", page)
+
+
+Judged = tuple[dict[str, Any], dict[str, bool | None], dict[str, int]]
+
+
+def healthy(run: dict[str, Any], true: dict[str, bool | None]) -> bool:
+    """A run of the default game to which nothing happened."""
+    return run["game"] == "rpgan" and true == dict.fromkeys(true, False)
+
+
+def split(judged: list[Judged], name: str) -> tuple[list[bool], list[bool]]:
+    """Whether the alarm was raised in each run of the default game, and in each plain one."""
+    default, plain = ([name in a for run, _, a in judged if (run["game"] == "rpgan") is own] for own in (True, False))
+    return default, plain
+
+
+def share(said: list[bool]) -> str:
+    """k of n with an interval."""
+    if not said:
+        return "none"
+    k, n = sum(said), len(said)
+    low, high = binomtest(k, n).proportion_ci()
+    return f"{k} of {n} ({low:.2f} to {high:.2f})"
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 
 from pushforward.conformance import check_link, check_objective
 from pushforward.errors import InputError
-from pushforward.links import FGAN, LINKS, WASSERSTEIN, Link, alpha, link
+from pushforward.links import FGAN, LINKS, WASSERSTEIN, Link, alpha, fgan_alpha, link
 from pushforward.objectives import OBJECTIVES, objective, of_link, relativistic
 
 F64 = torch.float64
@@ -35,6 +35,17 @@ def test_wasserstein_claims_no_certificate() -> None:
 @pytest.mark.parametrize("a", [-1.0, 0.0, 0.3, 0.5, 1.0, 1.7, 2.0])
 def test_alpha_obeys_the_law(a: float) -> None:
     check_link(alpha(a))
+
+
+@pytest.mark.parametrize("a", [-1.0, 0.5, 1.0, 1.01, 1.5, 2.0, 2.5])
+def test_alpha_in_an_output_for_training_obeys_the_law(a: float) -> None:
+    check_link(fgan_alpha(a))
+
+
+def test_alpha_in_an_output_for_training_contains_pearsons() -> None:
+    v = torch.linspace(-4, 4, 33, dtype=F64)
+    assert torch.allclose(fgan_alpha(2.0).phi(v), 0.5 * FGAN["pearson"].phi(2 * v))
+    assert torch.allclose(fgan_alpha(2.0).psi(v), 0.5 * FGAN["pearson"].psi(2 * v))
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ __all__ = [
     "WASSERSTEIN",
     "Link",
     "alpha",
+    "fgan_alpha",
     "link",
 ]
 
@@ -184,6 +185,19 @@ def _jeffreys_conjugate(t: Tensor) -> Tensor:
 def _fgan(row: Link, phi: Callable[[Tensor], Tensor], psi: Callable[[Tensor], Tensor], rate: float = 0.0) -> Link:
     assert row.f is not None
     return _link(row.name, phi, psi, row.f, rate=rate, tags=_NOT_LOG_RATIO)
+
+
+def fgan_alpha(a: float) -> Link:
+    """`alpha(a)` in an output that training can bear.
+
+    Above order 1 the ratio itself would be the exponential of the output, and its powers overflow; there the output is
+    T itself, phi = v, and psi = f*(v) = (max(0, 1 + (a-1)v)^(a/(a-1)) - 1)/a, at a = 2 half of `FGAN["pearson"]`.
+    """
+    if a <= 1.0:
+        return alpha(a)
+    power = a / (a - 1.0)
+    rate = 1.0 if power > 3.0 else 0.0  # close to e^v for high powers
+    return _fgan(alpha(a), lambda v: v, lambda v: (relu(1.0 + (a - 1.0) * v) ** power - 1.0) / a, rate=rate)
 
 
 FGAN: Mapping[str, Link] = MappingProxyType(

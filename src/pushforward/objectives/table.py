@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from pushforward.errors import InputError
-from pushforward.links import alpha, alpha_order
+from pushforward.links import alpha_order, fgan_alpha
 from pushforward.objectives import batches, checks, scores
 from pushforward.objectives.objective import Objective, of_link
 from pushforward.witness import Link
@@ -31,6 +31,6 @@ def objective(name_or_obj: str | Objective | Link) -> Objective:
         return OBJECTIVES[name_or_obj]
     order = alpha_order(name_or_obj.removesuffix("-ns"))
     if order is not None:
-        return of_link(alpha(order), saturating=not name_or_obj.endswith("-ns"))
+        return of_link(fgan_alpha(order), saturating=not name_or_obj.endswith("-ns"))
     known = ", ".join(sorted(OBJECTIVES))
     raise InputError(f"unknown objective {name_or_obj!r}; known: {known} and alpha:A for an order A")
