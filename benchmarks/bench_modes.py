@@ -195,6 +195,21 @@ def cross_table(found: list[Cell], toy: str) -> list[str]:
     return table(["objective", *REGULARISERS], rows)
 
 
+def all_found(every: list[Cell]) -> list[str]:
+    """How many of the objectives that have a critic found every mode, a column for each regulariser."""
+    rows = []
+    for name in TOYS:
+        row = [name]
+        for words in REGULARISERS:
+            group = [c for c in every if (c["toy"], c["regularise"]) == (name, words)]
+            group = [c for c in group if OBJECTIVES[c["objective"]].critic]
+            whole = [c for c in group if "failed" not in c]
+            diverged = f" ({len(group) - len(whole)} diverged)" if len(whole) < len(group) else ""
+            row.append(f"{sum(c['captured'] == c['modes'] for c in whole)} of {len(group)}{diverged}")
+        rows.append(row)
+    return table(["toy", *REGULARISERS], rows)
+
+
 def page(found: list[Cell]) -> list[str]:
     leading, every = ([c for c in found if c["table"] == what] for what in ("leading", "cross"))
     lines = [
@@ -215,6 +230,10 @@ def page(found: list[Cell]) -> list[str]:
         *table(["", "ring", "HQ %", "rev. KL", "grid", "HQ %", "rev. KL"], [list(row) for row in PUBLISHED]),
         "",
         PROTOCOL,
+        "",
+        "## How many objectives found every mode in a short run",
+        "",
+        *all_found(every),
     ]
     for name in TOYS:
         group = [c for c in every if c["toy"] == name]
