@@ -1,4 +1,4 @@
-"""Where the data's mass lies: few coordinates, and clusters in them, fitted once on training rows.
+"""Where the data's mass lies: few coordinates, and clusters in them, fitted once on rows of the data.
 
 Events of more than `FEW` numbers are looked at in their first principal components (beyond `EXACT` numbers: of a
 Gaussian random projection). If the rows fall into well separated groups, these are the clusters: Ward's tree is cut
