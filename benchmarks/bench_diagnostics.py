@@ -4,8 +4,9 @@
 
 Runs play on ring-8, grid-25, a square of 16 modes (4 x 4, step 1, sigma .05) and a normal cloud in 16 dimensions: by
 the default game (`rpgan`: relativistic pairing, R1 + R2 with a falling gamma), twice as often as each of the others; by
-plain `minimax` and `ns` without a regulariser; and by plain `few`, `ns` with 200 training rows. What happened is told
-by the true modes and by fresh rows, neither of which the monitor has, at every record:
+plain `minimax` and `ns` without a regulariser, all with 20,000 training rows and 2,000 held out; and by plain `few`,
+`ns` with 200 and 50. What happened is told by the true modes and by fresh rows, neither of which the monitor has, at
+every record:
 
     collapse      throughout the last quarter of the run, some mode has less than a tenth of its share of 5,000 samples
                   of the averaged generator; not: in no record of the last half has any less than half of it
@@ -38,7 +39,9 @@ from pushforward.training import ema
 from pushforward.training.diagnostics import Monitor, alarms
 from pushforward.training.diagnostics.critic import auc
 
-ROWS, FEW, HELD, TRUE, EVERY = 20_000, 200, 2000, 5000, 30
+ROWS, HELD = 20_000, 2000
+FEW, FEW_HELD = 200, 50
+TRUE, EVERY = 5000, 30
 MODES = {"ring": 8, "grid": 25, "square": 16}
 LABELS = ("collapse", "hopping", "overfitting")
 SAID = {True: "yes", False: "no", None: "neither"}
@@ -82,7 +85,8 @@ def play(name: str, game: str, seed: int, steps: int) -> list[dict[str, Any]]:
     x = toy.sample(ROWS + HELD + TRUE, rng)
     mean, deviation = x.mean(0), x.std(0)
     x, modes = (x - mean) / deviation, ((toy.modes - mean) / deviation).float()
-    train, held, fresh = x[: FEW if game == "few" else ROWS], x[ROWS : ROWS + HELD], x[ROWS + HELD :]
+    rows, kept_out = (FEW, FEW_HELD) if game == "few" else (ROWS, HELD)
+    train, held, fresh = x[:rows], x[ROWS : ROWS + kept_out], x[ROWS + HELD :]
     plain = game != "rpgan"
     objective = objectives.objective("ns" if game == "few" else game)
     finest = float(toy.sigma / deviation.mean())  # the modes' width as the critic sees it
@@ -174,7 +178,7 @@ def report(runs: list[dict[str, Any]]) -> None:
         told = ", ".join(f"{name} ({step:,})" for name, step in raised.items())
         lines.append([run["data"], run["game"], str(run["seed"]), *said.values(), told])
     rates = []
-    for what, few in ((f"{ROWS:,}", False), (f"{FEW:,}", True)):
+    for what, few in ((f"{ROWS:,} and {HELD:,}", False), (f"{FEW} and {FEW_HELD}", True)):
         of = [(true, raised) for run, true, raised in judged if (run["game"] == "few") is few]
         for name in LABELS:
             labelled = [(true[name], name in raised) for true, raised in of if name in true]
@@ -195,7 +199,7 @@ def report(runs: list[dict[str, Any]]) -> None:
         f"clusters as there are in {sum(counted)} of the {len(counted)} runs on ring, grid and square. The cloud is",
         "cut into cells, which a generator may give up too; whether it did is not known here.",
         "",
-        *table(["alarm", "rows to learn from", "recall", "false alarms", "runs that are neither"], rates),
+        *table(["alarm", "rows to learn from, and held out", "recall", "false alarms", "runs that are neither"], rates),
         "",
         f"Any alarm in healthy runs of the default game: {share(well)}.",
         "",

@@ -48,6 +48,32 @@ def test_alpha_in_an_output_for_training_contains_pearsons() -> None:
     assert torch.allclose(fgan_alpha(2.0).psi(v), 0.5 * FGAN["pearson"].psi(2 * v))
 
 
+@pytest.mark.parametrize("a", [1.0 + 1e-6, 1.01, 1.3, 1.45, 1.5, 2.0, 3.0])
+def test_alpha_in_an_output_for_training_is_tight_at_large_ratios_in_single_precision(a: float) -> None:
+    u = torch.tensor([10.0, 1e4], dtype=F64)
+    pair, score = fgan_alpha(a), (torch.expm1((a - 1.0) * u.log()) / (a - 1.0)).float()
+    assert pair.f is not None
+    torch.testing.assert_close(u * pair.phi(score) - pair.psi(score), pair.f(u), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("a", [1.01, 1.5, 2.0, 5.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_alpha_in_an_output_for_training_stays_finite(a: float, dtype: torch.dtype) -> None:
+    v = torch.tensor([-1.0, -0.5, 0.0, 1.0], dtype=dtype) * torch.finfo(dtype).max
+    v.requires_grad_()
+    psi = fgan_alpha(a).psi(v)
+    (slope,) = torch.autograd.grad(psi.sum(), v)
+    assert psi.isfinite().all()
+    assert slope.isfinite().all()
+
+
+def test_pearson_in_an_output_for_training_is_tight_at_large_ratios() -> None:
+    u = torch.tensor([10.0, 1e4])
+    pair, score = FGAN["pearson"], 2 * (u - 1)
+    assert pair.f is not None
+    torch.testing.assert_close(u * pair.phi(score) - pair.psi(score), pair.f(u))
+
+
 @pytest.mark.parametrize(
     ("a", "name", "factor"), [(0.5, "hellinger", 2.0), (2.0, "pearson", 0.5), (-1.0, "neyman", 0.5)]
 )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import InputError
-from pushforward.links import LINKS, Link, alpha
+from pushforward.links import LINKS, Link, alpha, fgan_alpha
 from pushforward.models import GAN
 from pushforward.nets import MLPCritic, MLPGenerator, Shape
 from pushforward.objectives import OBJECTIVES, Objective, objective
@@ -170,6 +170,10 @@ def test_an_own_link_in_one_line() -> None:
     model = GAN(Link(lambda v: v, lambda v: v + v**2 / 2, "mine"), steps=5, **TINY).fit(points(), progress=False)
     assert model.steps_done_ == 5
     assert objective(alpha(1.5)).name == "alpha:1.5"
+    v = torch.tensor([-1.0, 0.5, 3.0])
+    named = objective("alpha:1.5").critic  # in an output whose powers do not overflow, unlike the log ratio's
+    assert named is not None
+    torch.testing.assert_close(named(v, v), fgan_alpha(1.5).psi(v) - v)
 
 
 def test_unknown_names_list_the_known() -> None:

@@ -204,6 +204,13 @@ def test_images_and_wide_rows(shape: tuple[int, ...]) -> None:
     assert all(math.isfinite(value) for value in figures.values())
 
 
+def test_held_out_rows_help_to_find_the_clusters_of_few(monitors: dict[str, Tensor]) -> None:
+    """200 rows have a dozen for each mode: too few to be sure of all 16."""
+    monitor = Monitor(monitors["train"][:200], monitors["held"], seed=1)
+    assert monitor.clusters.counts.sum() == 2200
+    assert len(monitor.clusters.centres) == 16
+
+
 @pytest.mark.parametrize("rows", [torch.zeros(200, 2), draw(3, 0)], ids=["alike", "three"])
 def test_rows_alike_and_few(rows: Tensor) -> None:
     figures = Monitor(rows, rows)(1, Scripted(ALL), Scripted(ALL))

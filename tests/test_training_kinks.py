@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
+from torch.utils.checkpoint import checkpoint
 
 from pushforward.training.kinks import RectifiersAsProducts
 from pushforward.training.penalties import unit_slope
@@ -61,6 +62,23 @@ def test_a_penalty_is_what_pytorch_makes_of_it(name: str, dtype: torch.dtype) ->
     torch.testing.assert_close(found, expected)
     assert any(slope.abs().max() > 0.01 for slope in by_weight)
     torch.testing.assert_close(slopes(found, critic), by_weight)
+
+
+def test_a_critic_that_is_computed_again_on_the_way_back() -> None:
+    """Activation checkpointing: the second computation does not know of products, so the first must not either."""
+    critic, x = critics()["smooth below a kink"], torch.randn(20, 6, generator=torch.Generator().manual_seed(3))
+
+    class Again(nn.Module):
+        def forward(self, u: Tensor) -> Tensor:
+            found: Tensor = checkpoint(critic, u, use_reentrant=False)
+            return found
+
+    expected, by_weight = charged(critic, x)
+    charge = unit_slope(Again(), x, 3.0)
+    torch.testing.assert_close(charge, expected)
+    charge.sum().backward()
+    for slope, weight in zip(by_weight, critic.parameters(), strict=True):
+        torch.testing.assert_close(torch.zeros_like(weight) if weight.grad is None else weight.grad, slope)
 
 
 def test_nothing_behind_a_kink_is_visited() -> None:

@@ -1,5 +1,6 @@
 """Optimisers for saddles: closed forms on the bilinear game, the published recurrences, and their state."""
 
+import copy
 import math
 from collections.abc import Iterator
 
@@ -60,6 +61,17 @@ def test_a_step_is_that_of_pytorchs_adam() -> None:
                 one.step()
                 other.step()
                 torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", list(OPTIMISERS))
+def test_a_copy_goes_on(name: str) -> None:
+    weight = torch.ones(3)
+    weight.grad = torch.ones(3)
+    copied = copy.deepcopy(OPTIMISERS[name]([weight]))
+    copied.param_groups[0]["lr"] = 0.1
+    copied.step()
+    (moved,) = copied.param_groups[0]["params"]
+    assert (moved < 1).all()
 
 
 def test_extragradient_in_closed_form() -> None:

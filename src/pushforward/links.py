@@ -55,10 +55,12 @@ _NOT_LOG_RATIO: frozenset[Tag] = frozenset({"certified", "differentiable"})
 _LN2 = math.log(2.0)
 
 
-def _bounded(v: Tensor, rate: float) -> Tensor:
-    """v clamped to where exp(rate |v|) leaves a factor of 1e8 (1e2 in half precision) for sums over a batch."""
+def _bounded(v: Tensor, rate: float, power: float) -> Tensor:
+    """v clamped to where exp(rate |v|), or (1 + rate |v|)^power where that is finite, leaves a factor of 1e8 (1e2 in
+    half precision) for sums over a batch."""
     largest = torch.finfo(v.dtype).max
-    limit = (math.log(largest) - math.log(1e8 if largest > 1e30 else 1e2)) / rate
+    room = math.log(largest) - math.log(1e8 if largest > 1e30 else 1e2)
+    limit = (room if power == math.inf else math.expm1(room / power)) / rate
     return v.clamp(-limit, limit)
 
 
@@ -69,12 +71,13 @@ def _link(
     f: Callable[[Tensor], Tensor],
     *,
     rate: float = 0.0,
+    power: float = math.inf,
     tags: frozenset[Tag] = _F_DIVERGENCE,
 ) -> Link:
-    """A link whose exponentials grow like exp(rate |v|): both halves see the same clamped score."""
+    """A link that grows like exp(rate |v|), or (1 + rate |v|)^power: both halves see the same clamped score."""
     if not rate:
         return Link(phi, psi, name, f, tags)
-    return Link(lambda v: phi(_bounded(v, rate)), lambda v: psi(_bounded(v, rate)), name, f, tags)
+    return Link(lambda v: phi(_bounded(v, rate, power)), lambda v: psi(_bounded(v, rate, power)), name, f, tags)
 
 
 def alpha(a: float) -> Link:
@@ -182,9 +185,15 @@ def _jeffreys_conjugate(t: Tensor) -> Tensor:
     return u.exp() + torch.exp(-u) + t - 2.0
 
 
-def _fgan(row: Link, phi: Callable[[Tensor], Tensor], psi: Callable[[Tensor], Tensor], rate: float = 0.0) -> Link:
+def _fgan(
+    row: Link,
+    phi: Callable[[Tensor], Tensor],
+    psi: Callable[[Tensor], Tensor],
+    rate: float = 0.0,
+    power: float = math.inf,
+) -> Link:
     assert row.f is not None
-    return _link(row.name, phi, psi, row.f, rate=rate, tags=_NOT_LOG_RATIO)
+    return _link(row.name, phi, psi, row.f, rate=rate, power=power, tags=_NOT_LOG_RATIO)
 
 
 def fgan_alpha(a: float) -> Link:
@@ -195,9 +204,13 @@ def fgan_alpha(a: float) -> Link:
     """
     if a <= 1.0:
         return alpha(a)
-    power = a / (a - 1.0)
-    rate = 1.0 if power > 3.0 else 0.0  # close to e^v for high powers
-    return _fgan(alpha(a), lambda v: v, lambda v: (relu(1.0 + (a - 1.0) * v) ** power - 1.0) / a, rate=rate)
+    slope, power = a - 1.0, a / (a - 1.0)
+
+    def psi(v: Tensor) -> Tensor:
+        # by logarithms, which keep what 1 + (a-1)v rounds away where the order is near 1
+        return torch.expm1(power * torch.log1p((slope * v).clamp_min(torch.finfo(v.dtype).eps - 1.0))) / a
+
+    return _fgan(alpha(a), lambda v: v, psi, rate=slope, power=power)
 
 
 FGAN: Mapping[str, Link] = MappingProxyType(
@@ -206,7 +219,7 @@ FGAN: Mapping[str, Link] = MappingProxyType(
         "reverse-kl": _REVERSE_KL,
         "js": _JS,
         "gan": _GAN,
-        "pearson": _fgan(_PEARSON, lambda v: v, lambda v: relu(1.0 + v / 2.0) ** 2 - 1.0, rate=2.0),
+        "pearson": _fgan(_PEARSON, lambda v: v, lambda v: relu(1.0 + v / 2.0) ** 2 - 1.0, rate=0.5, power=2.0),
         "neyman": _fgan(_NEYMAN, lambda v: -torch.expm1(-v), lambda v: -2.0 * torch.expm1(-0.5 * v), rate=1.0),
         "hellinger": _fgan(_HELLINGER, lambda v: -torch.expm1(-v), torch.expm1, rate=1.0),
         "jeffreys": _fgan(_JEFFREYS, lambda v: v, _jeffreys_conjugate, rate=1.0),

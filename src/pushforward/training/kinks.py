@@ -3,10 +3,12 @@
 The second derivative of a rectifier is 0 wherever there is one. PyTorch computes it: going back through a gradient, it
 hands zeros on to what came before every rectifier, and multiplies them by all the weights on the way down, as much work
 again as the gradient itself. Written as a product with what its slope is here, max(x, a x) = x [x > 0 ? 1 : a], the
-bracket a constant, a rectifier has the same value and the same gradients, and nothing behind it is visited.
+bracket a constant, a rectifier of a finite x has the same value and gradients, and nothing behind it is visited.
 
 It pays where a pass is made for its slope alone (`penalties.unit_slope`: a step with a gradient penalty takes about a
-tenth less); in one that the loss goes back through as well, the zeros would travel along for nothing.
+tenth less); in one that the loss goes back through as well, the zeros would travel along for nothing. Where what is
+saved for the way back is intercepted (activation checkpointing computes it again then, outside of this mode),
+rectifiers stay as they are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -51,5 +53,10 @@ class RectifiersAsProducts(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        call: Callable[..., Any] = _PRODUCTS.get(func, func)
+        call: Callable[..., Any] = func if func not in _PRODUCTS or _intercepted() else _PRODUCTS[func]
         return call(*args, **(kwargs or {}))
+
+
+def _intercepted() -> bool:
+    """Whether `torch.autograd.graph.saved_tensors_hooks` are in force."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(False) is not None

@@ -40,6 +40,8 @@ class Paced(Protocol):
 class _Saddle(Adam):
     """Adam without momentum, one fused kernel for all weights; its rate and second decay are set before every step."""
 
+    alike = False  # all weights of one type on one device; a copy of an optimiser does without
+
     def __init__(self, weights: Sequence[Tensor]) -> None:
         # on 2 CPU cores the fused kernel takes about a third of the time of the loop over weights
         super().__init__(list(weights), lr=0.0, betas=(0.0, 0.9), eps=1e-8, fused=True)
@@ -47,7 +49,7 @@ class _Saddle(Adam):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """As `Adam.step`, whose hooks and sorting take longer than the kernel where the network is small."""
+        """As `Adam.step` without a closure, whose hooks and sorting take longer than the kernel in small networks."""
         if not self.alike:
             super().step()
             return
@@ -80,7 +82,7 @@ class _Saddle(Adam):
         """What Adam remembers of a weight, by its names."""
         memory: dict[str, Tensor] = self.state[weight]
         if "step" not in memory:
-            memory["step"] = torch.zeros((), device=weight.device)
+            memory["step"] = torch.zeros((), device=weight.device, dtype=torch.float32)
             memory["exp_avg"], memory["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
         return memory
 
