@@ -126,7 +126,8 @@ def test_a_critic_that_learned_the_training_rows_by_heart(monitors: dict[str, An
     bad = Monitor(**monitors)(1, Scripted(ALL), Scripted(ALL), known, objective)
     good = Monitor(**monitors)(1, Scripted(ALL), Scripted(ALL), honest, objective)
     assert (bad["critic_auc_train"], bad["holdout_auc"]) == (1, 1)
-    assert bad["critic_auc_held_low"] < 0.5 < bad["critic_auc_held_high"]
+    assert bad["critic_auc_held"] == pytest.approx(0.5, abs=0.04)  # five standard errors; on training rows it is 1
+    assert bad["critic_auc_held_high"] - bad["critic_auc_held_low"] < 0.04
     assert bad["holdout_gap"] == pytest.approx(6, abs=0.1)
     assert bad["holdout_z"] > 40
     assert abs(good["holdout_z"]) < 5

@@ -3,9 +3,9 @@
 Four readings, each beside what the data give for themselves:
 
 - modes_effective: exp of the entropy of the samples' histogram over the data's clusters (from 1 to k);
-- modes_missing: clusters where samples are so few that even half of the cluster's share is excluded, at level `LEVEL`
-  for all clusters together: the exact binomial tail of m draws at half of the share's lower (Clopper and Pearson)
-  bound. Clusters too small to be ever missed at this level are not judged;
+- modes_missing: clusters where samples are so few that half of the cluster's share is excluded, at level `LEVEL` for
+  all clusters together, by the conditional test of two rates (Przyborowski and Wilenski 1940). Clusters too small to be
+  ever missed at this level are not judged;
 - coverage: the share of real rows whose ball up to their k-th real neighbour holds a sample (Naeem et al. 2020);
 - Vendi score: exp of the entropy of the eigenvalues of K/n, K a Gaussian kernel's matrix (Friedman and Dieng 2023).
 """
@@ -30,16 +30,17 @@ def missing_at_most(counts: Int[Tensor, " k"], samples: int, *, level: float = L
     """For each cluster, the largest number of `samples` at which it counts as missing; -1 where it is not judged.
 
     `counts` are those of real rows. If every cluster gets at least half of its true share, some cluster is at or under
-    its bound with a probability of at most `level` (half of it spent on the share's bound, half on the samples).
+    its bound with a probability of at most `level`. Of n rows, c real ones and s of m samples lie in a cluster. As
+    Poisson numbers whose rates are as n to m/2, s given s + c is binomial, and at most s with the probability that of
+    s + c draws at least c are real: the negative binomial's distribution function. Shares make s and c vary less.
     """
-    from scipy.stats import beta, binom
+    from scipy.stats import nbinom
 
-    seen = counts.double().cpu().numpy()
-    each = level / (2 * len(seen))
-    lower = beta.ppf(each, seen.clip(min=0.5), seen.sum() - seen + 1) * (seen > 0)
-    at = binom.ppf(each, samples, lower / 2)  # the smallest number with cdf >= each
-    at = at - (binom.cdf(at, samples, lower / 2) > each)
-    return torch.from_numpy(at).long().clamp_min(-1).to(counts.device)
+    seen = counts.double().cpu().numpy().clip(min=0.5)
+    real, each = seen.sum() / (seen.sum() + samples / 2), level / len(seen)
+    at = nbinom.ppf(each, seen, real)  # the smallest number with cdf >= each
+    at = at - (nbinom.cdf(at, seen, real) > each)
+    return torch.where(counts > 0, torch.from_numpy(at).long().to(counts.device), -1)
 
 
 def radii(real: Float[Tensor, "n q"], k: int = NEIGHBOURS) -> Float[Tensor, " n"]:

@@ -48,7 +48,7 @@ from .duality import DualityGap, duality_gap
 if TYPE_CHECKING:
     from ..step import Generator
 
-MANY = 2000  # samples looked at, of points and table rows
+MANY = 4000  # samples looked at, of points and table rows
 BIG, FEWER, SCORED = 256, 500, 250  # images of more numbers are dear: fewer samples, and fewer for the critic
 COVERED = 1000  # rows of each side for neighbours
 VENDI = 256
