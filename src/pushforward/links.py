@@ -219,7 +219,7 @@ FGAN: Mapping[str, Link] = MappingProxyType(
         "reverse-kl": _REVERSE_KL,
         "js": _JS,
         "gan": _GAN,
-        "pearson": _fgan(_PEARSON, lambda v: v, lambda v: relu(1.0 + v / 2.0) ** 2 - 1.0, rate=0.5, power=2.0),
+        "pearson": _fgan(_PEARSON, lambda v: v, lambda v: relu(1.0 + v / 2.0) ** 2 - 1.0, rate=2.0),
         "neyman": _fgan(_NEYMAN, lambda v: -torch.expm1(-v), lambda v: -2.0 * torch.expm1(-0.5 * v), rate=1.0),
         "hellinger": _fgan(_HELLINGER, lambda v: -torch.expm1(-v), torch.expm1, rate=1.0),
         "jeffreys": _fgan(_JEFFREYS, lambda v: v, _jeffreys_conjugate, rate=1.0),
@@ -230,7 +230,9 @@ FGAN: Mapping[str, Link] = MappingProxyType(
 """The same divergences with the critic's output T = g_f(v) of Nowozin et al. (2016): phi = g_f, psi = f* o g_f.
 
 Pearson's conjugate is that of f on u >= 0, which is t^2/4 + t down to t = -2 and -1 below: no density ratio is
-negative, and a generator pushed by t^2/4 + t there would be pushed the wrong way.
+negative, and a generator pushed by t^2/4 + t there would be pushed the wrong way. Its output ends at t = 35, a ratio of
+18.5 (as narrow as the log ratio's exponentials need): a critic that follows ratios of thousands, as they are at the
+start of training, does not come back from there.
 """
 
 WASSERSTEIN = Link(phi=lambda v: v, psi=lambda v: v, name="wasserstein", tags=frozenset({"differentiable"}))
