@@ -74,10 +74,12 @@ def test_the_effective_number_of_even_and_of_single_shares() -> None:
 
 
 def test_missing_is_the_exact_conditional_bound() -> None:
-    counts, samples = torch.tensor([5000, 5000, 9000, 1000, 40, 0]), 2000
+    counts, samples = torch.tensor([5000, 5000, 9000, 1000, 400, 40, 0]), 2000
     at = collapse.missing_at_most(counts, samples)
-    each, of_samples = collapse.LEVEL / 6, 1000 / (1000 + 20040)
-    for have, bound in zip(counts.tolist()[:-1], at.tolist()[:-1], strict=True):
+    each, of_samples = collapse.LEVEL / 7, 1000 / (1000 + 20440)
+    assert at[:4].tolist() == [have * 2000 // 20440 // 5 for have in (5000, 5000, 9000, 1000)]  # a fifth of their due
+    assert at[4] > 0
+    for have, bound in ((400, int(at[4])), (40, int(at[5]))):
         assert stats.binom.cdf(bound, have + bound, of_samples) <= each
         assert stats.binom.cdf(bound + 1, have + bound + 1, of_samples) > each
     assert at[-2:].tolist() == [-1, -1]  # too small to be judged

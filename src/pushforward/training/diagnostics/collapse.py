@@ -3,19 +3,21 @@
 Four readings, each beside what the data give for themselves:
 
 - modes_effective: exp of the entropy of the samples' histogram over the data's clusters (from 1 to k);
-- modes_missing: clusters where samples are so few that half of the cluster's share is excluded, at level `LEVEL` for
-  all clusters together, by the conditional test of two rates (Przyborowski and Wilenski 1940). Clusters too small to be
-  ever missed at this level are not judged;
+- modes_missing: clusters with less than `HARDLY` of their share of the samples, so few that half of the share is
+  excluded, at level `LEVEL` for all clusters together, by the conditional test of two rates (Przyborowski and Wilenski
+  1940). Clusters too small to be ever missed at this level are not judged;
 - coverage: the share of real rows whose ball up to their k-th real neighbour holds a sample (Naeem et al. 2020);
 - Vendi score: exp of the entropy of the eigenvalues of K/n, K a Gaussian kernel's matrix (Friedman and Dieng 2023).
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+HARDLY = 1 / 5  # of its share: with many rows half of it is excluded by not much less than half
 LEVEL = 1e-3  # false "missing" clusters per reading
 NEIGHBOURS = 5
 
@@ -39,7 +41,7 @@ def missing_at_most(counts: Int[Tensor, " k"], samples: int, *, level: float = L
     seen = counts.double().cpu().numpy().clip(min=0.5)
     real, each = seen.sum() / (seen.sum() + samples / 2), level / len(seen)
     at = nbinom.ppf(each, seen, real)  # the smallest number with cdf >= each
-    at = at - (nbinom.cdf(at, seen, real) > each)
+    at = np.minimum(at - (nbinom.cdf(at, seen, real) > each), np.floor(HARDLY * samples * seen / seen.sum()))
     return torch.where(counts > 0, torch.from_numpy(at).long().to(counts.device), -1)
 
 
